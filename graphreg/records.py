@@ -151,7 +151,8 @@ class DenseField:
 
     def __call__(self, points_mm: Tensor) -> Tensor:
         """Points (..., 3) of the fixed image to the moving image, both in mm; the border value goes on outside."""
-        return points_mm + sample(self.displacement_mm, self.grid, points_mm).movedim(0, -1).to(points_mm)
+        where = points_mm.to(self.displacement_mm.device)
+        return points_mm + sample(self.displacement_mm, self.grid, where).movedim(0, -1).to(points_mm)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,177 @@
+"""Images and masks: NIfTI, MetaImage, NRRD files and DICOM series folders <-> records.
+
+SimpleITK delivers LPS millimetres whatever the format, arrays in (z, y, x), and Hounsfield units for DICOM.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import SimpleITK as sitk
+import torch
+from torch import Tensor
+
+from graphreg.grid import Grid
+from graphreg.io.dicom import read_series
+from graphreg.io.errors import InputError, PathInput, unsuitable
+from graphreg.io.files import atomic_path, require_suffix
+from graphreg.io.nifti import require_sound
+from graphreg.records import ImagePair, Volume
+
+WRITABLE = (".nii.gz", ".nii", ".mha", ".nrrd")
+INT16 = torch.iinfo(torch.int16)
+
+
+def read_pair(
+    fixed: PathInput, moving: PathInput, fixed_mask: PathInput | None = None, moving_mask: PathInput | None = None
+) -> ImagePair:
+    """Two scans of one patient, in HU, and their lung masks where given. Raises InputError."""
+    volumes = read_volume(fixed), read_volume(moving)
+    masks = (
+        read_mask(mask, volume.grid, image) if mask is not None else None
+        for mask, volume, image in zip((fixed_mask, moving_mask), volumes, (fixed, moving), strict=True)
+    )
+    return ImagePair(*volumes, *masks)
+
+
+def read_volume(path: PathInput) -> Volume:
+    """A scalar 3-D image as float32 on its own grid, from a file or a DICOM series folder. Raises InputError."""
+    grid, data = _read(path)
+    if not bool(torch.isfinite(data).all()):
+        broken = int((~torch.isfinite(data)).sum())
+        raise unsuitable(path, "an image of finite values", f"{broken} NaN or infinite voxels")
+    low, high = data.aminmax()
+    if low == high:
+        raise unsuitable(path, "an image with contrast", f"the value {low.item():g} at every voxel")
+    return Volume(grid, data)
+
+
+def read_mask(path: PathInput, grid: Grid, image: PathInput = "the image") -> Tensor:
+    """A mask (D, H, W), True where the file is not zero, which must lie on the grid of its image. Raises InputError."""
+    own, data = _read(path)
+    if not _same(own, grid):
+        apart = "" if _overlap(own, grid) else ", without overlap"
+        raise unsuitable(path, f"a mask on the grid of {image} ({_words(grid)})", f"{_words(own)}{apart}")
+    if not bool(torch.isfinite(data).all()):
+        raise unsuitable(path, "a mask of finite values", "NaN or infinite voxels")
+    mask = data != 0
+    if not bool(mask.any()):
+        raise unsuitable(path, "a mask with voxels that are not zero", "an empty mask")
+    return mask
+
+
+def write_volume(volume: Volume | tuple[Grid, Tensor], path: PathInput, as_float: bool = False) -> None:
+    """An image to .nii.gz, .nii, .mha or .nrrd, whole or not at all.
+
+    Booleans become uint8; numbers are rounded and clamped to int16, as HU are stored, or kept as float32.
+    """
+    require_suffix(path, WRITABLE)
+    grid, data = (volume.grid, volume.data) if isinstance(volume, Volume) else volume
+    image = to_sitk(grid, _storable(data.detach().cpu(), as_float))
+    with atomic_path(path) as temporary:
+        try:
+            sitk.WriteImage(image, str(temporary), useCompression=True)
+        except RuntimeError:
+            raise OSError(f"{path}: cannot be written") from None
+
+
+def to_sitk(grid: Grid, data: Tensor) -> sitk.Image:
+    """An image of SimpleITK from an array (D, H, W), or of vectors from (D, H, W, C)."""
+    image = sitk.GetImageFromArray(data.contiguous().numpy(), isVector=data.ndim == 4)
+    image.SetSpacing(grid.spacing_mm)
+    image.SetOrigin(grid.origin_mm)
+    image.SetDirection([cosine for row in grid.direction for cosine in row])
+    return image
+
+
+def grid_of(image: sitk.Image) -> Grid:
+    """Where the voxels of a 3-D image of SimpleITK sit. Raises ValueError."""
+    width, height, depth = image.GetSize()
+    c = image.GetDirection()
+    direction = ((c[0], c[1], c[2]), (c[3], c[4], c[5]), (c[6], c[7], c[8]))
+    return Grid((depth, height, width), image.GetSpacing(), image.GetOrigin(), direction)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No warnings of ITK on stderr while files are read."""
+    before = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    try:
+        yield
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(before)
+
+
+def _read(path: PathInput) -> tuple[Grid, Tensor]:
+    if not Path(path).exists():
+        raise unsuitable(path, "an image file or DICOM series folder", "nothing")
+    with quiet():
+        image = read_series(path) if Path(path).is_dir() else _read_file(path)
+    if min(image.GetSize()) < 2:
+        raise unsuitable(path, "a 3-D image", f"{_size(image)} voxels")
+    try:
+        return grid_of(image), torch.from_numpy(sitk.GetArrayFromImage(image))
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _read_file(path: PathInput) -> sitk.Image:
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+        _require_scalar_3d(path, reader)
+        reader.SetOutputPixelType(sitk.sitkFloat32)
+        image = reader.Execute()
+    except RuntimeError as error:
+        raise unsuitable(path, "a NIfTI, MetaImage or NRRD image", _reason(error)) from None
+    require_sound(path)
+    return image[(slice(None),) * 3 + (0,) * (image.GetDimension() - 3)]
+
+
+def _require_scalar_3d(path: PathInput, reader: sitk.ImageFileReader) -> None:
+    size = reader.GetSize()
+    if len(size) < 3:
+        raise unsuitable(path, "a 3-D image", f"a 2-D image of {_size(reader)} pixels")
+    if max(size[3:], default=1) > 1:
+        raise unsuitable(path, "one 3-D image", f"a {len(size)}-D image of {_size(reader)} voxels")
+    if reader.GetNumberOfComponents() > 1:
+        raise unsuitable(path, "one value per voxel", f"{reader.GetNumberOfComponents()} (colours or vectors)")
+
+
+def _reason(error: RuntimeError) -> str:
+    if "orthonormal" in str(error):
+        return "axes that are not at right angles"
+    return "a file that SimpleITK cannot read"
+
+
+def _size(image: sitk.Image | sitk.ImageFileReader) -> str:
+    return " x ".join(str(n) for n in image.GetSize())
+
+
+def _words(grid: Grid) -> str:
+    size, spacing = (" x ".join(f"{n:.6g}" for n in numbers) for numbers in (grid.shape[::-1], grid.spacing_mm))
+    origin = ", ".join(f"{o:.6g}" for o in grid.origin_mm)
+    return f"{size} voxels of {spacing} mm from ({origin})"
+
+
+def _same(one: Grid, other: Grid) -> bool:
+    if one.shape != other.shape:
+        return False
+    gap = (one.corners_mm() - other.corners_mm()).norm(dim=1).max()
+    return gap.item() <= 0.1 * min(one.spacing_mm)
+
+
+def _overlap(one: Grid, other: Grid) -> bool:
+    low = torch.maximum(one.corners_mm().amin(0), other.corners_mm().amin(0))
+    high = torch.minimum(one.corners_mm().amax(0), other.corners_mm().amax(0))
+    return bool((low <= high).all())
+
+
+def _storable(data: Tensor, as_float: bool) -> Tensor:
+    if data.dtype == torch.bool:
+        return data.to(torch.uint8)
+    if as_float:
+        return data.to(torch.float32)
+    return data.double().round().clamp(INT16.min, INT16.max).to(torch.int16)

@@ -1,0 +1,34 @@
+"""Stage 5: what every regulariser is: noisy costs on a graph in, coherent displacements out."""
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from graphreg.grid import Grid
+from graphreg.records import CostVolume, Displacements, KeypointGraph
+
+
+class Regulariser(Protocol):
+    """Turns the costs of the keypoints into one displacement each, using the graph."""
+
+    def __call__(self, costs: CostVolume, graph: KeypointGraph) -> Displacements: ...
+
+
+def soft_argmin(energies: Tensor, labels: Grid, temperature: float) -> tuple[Tensor, Tensor]:
+    """Mean (N, 3) in mm and variance (N,) in mm^2 of the labels under exp(-energy / temperature).
+
+    ``energies`` are (N, L, L, L). The cube is read one axis at a time: its marginals hold all that is needed.
+    """
+    weights = torch.softmax(energies.flatten(1).neg() / temperature, 1).reshape(energies.shape)
+    radius = labels.shape[0] // 2
+    steps = torch.arange(-radius, radius + 1, device=weights.device, dtype=weights.dtype) * labels.spacing_mm[0]
+    marginals = [weights.sum(dims) for dims in ((1, 2), (1, 3), (2, 3))]  # of x, y, z
+    mean = torch.stack([m @ steps for m in marginals], 1)
+    square = torch.stack([m @ steps.square() for m in marginals], 1)
+    return mean, (square - mean.square()).sum(1).clamp_min(0)
+
+
+def confidence(variance_mm2: Tensor, labels: Grid) -> Tensor:
+    """Confidence (N,) in (0, 1]: one over one plus the variance in squared label steps."""
+    return 1 / (1 + variance_mm2 / labels.spacing_mm[0] ** 2)

@@ -1,0 +1,130 @@
+"""Stage 3: how well every displacement of a cube fits.  features, Keypoints -> CostVolume
+
+For a keypoint p and a displacement d the cost is the mean squared difference of the descriptors over a patch of
+offsets o (Hansen & Heinrich 2021, eq. 3),
+
+    c(p, d) = mean_o |f(p + o) - m(p + d + o)|^2 = mean_o |f|^2 + |m|^2 - 2 <f, m>,
+
+so that one batched matrix product per chunk of keypoints does the work. Patch offsets and displacements share one
+lattice of the label step: a window of moving descriptors is gathered once and serves them all.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from graphreg.grid import Grid
+from graphreg.records import CostVolume, FeatureVolume, Keypoints
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostConfig:
+    """The cube of displacements. Raises ValueError where a number is out of range."""
+
+    radius_mm: float = 16.0  # largest displacement per axis
+    step_mm: float = 2.0  # distance of neighbouring labels, rounded to voxels of the features
+    patch: int = 1  # patch half-width in label steps: (2 patch + 1)^3 samples
+    chunk: int = 64  # keypoints at once; bounds memory
+
+    def __post_init__(self) -> None:
+        if self.step_mm <= 0 or self.radius_mm < self.step_mm:
+            raise ValueError(f"cost labels need 0 < step <= radius in mm, got {self.step_mm} and {self.radius_mm}")
+        if self.patch < 0 or self.chunk < 1:
+            raise ValueError(f"cost patch and chunk must be at least 0 and 1, got {self.patch} and {self.chunk}")
+
+
+def compare(
+    fixed: FeatureVolume, moving: FeatureVolume, keypoints: Keypoints, config: CostConfig = CostConfig()
+) -> CostVolume:
+    """Costs of displacing each keypoint of the fixed features within the moving features.
+
+    Both live on one isotropic grid along the LPS axes. Beyond the grid its border goes on.
+
+    Raises:
+        ValueError: the two grids differ, or are not isotropic along the LPS axes.
+    """
+    return _correlate(fixed, moving, keypoints, config, sign=1)
+
+
+def compare_symmetric(
+    fixed: FeatureVolume, moving: FeatureVolume, keypoints: Keypoints, config: CostConfig = CostConfig()
+) -> CostVolume:
+    """Mean of the forward costs and the mirrored backward ones, c(d) = (c_fm(d) + c_mf(-d)) / 2.
+
+    The backward costs compare the moving patch at p with the fixed patch at p - d, as corrField does
+    (Heinrich et al. 2015); they agree with the forward ones where the remaining motion is locally constant.
+    """
+    forward = _correlate(fixed, moving, keypoints, config, sign=1)
+    backward = _correlate(moving, fixed, keypoints, config, sign=-1)
+    return CostVolume(keypoints, forward.labels, forward.costs.add_(backward.costs).mul_(0.5))
+
+
+def label_grid(radius_mm: float, step_mm: float) -> Grid:
+    """The cube of displacements as a grid: label (z, y, x) stands for the displacement at its position."""
+    reach = round(radius_mm / step_mm)
+    return Grid((2 * reach + 1,) * 3, (step_mm,) * 3, (-reach * step_mm,) * 3)
+
+
+def _correlate(
+    anchor: FeatureVolume, search: FeatureVolume, keypoints: Keypoints, config: CostConfig, sign: int
+) -> CostVolume:
+    _require_shared_lattice(anchor.grid, search.grid)
+    spacing = anchor.grid.spacing_mm[0]
+    stride = max(round(config.step_mm / spacing), 1)
+    labels = label_grid(config.radius_mm, stride * spacing)
+    centres = anchor.grid.to_index(keypoints.points_mm).round().long()
+    pattern = patch_offsets(config.patch).to(centres.device)
+    window = _cube(config.patch + labels.shape[0] // 2, stride * sign, centres.device)
+    anchors, searches = (f.data.flatten(1).T.contiguous() for f in (anchor, search))
+    costs = anchor.data.new_empty(len(keypoints), *labels.shape)
+    for first in range(0, len(keypoints), config.chunk):
+        chunk = centres[first : first + config.chunk]
+        f = anchors[_flat(chunk, pattern * stride * sign, anchor.grid)]  # (n, P, C)
+        m = searches[_flat(chunk, window, search.grid)]  # (n, W, C)
+        costs[first : first + config.chunk] = _patch_ssd(f, m, pattern + config.patch, labels.shape[0])
+    return CostVolume(keypoints, labels, costs)
+
+
+def _patch_ssd(f: Tensor, m: Tensor, corners: Tensor, side: int) -> Tensor:
+    """Mean squared difference (n, L, L, L) of patches f (n, P, C) and windows m (n, W, C).
+
+    ``corners`` (P, 3) say where in the window each sample of the patch meets the first label.
+    """
+    product = torch.baddbmm(m.square().sum(2)[:, None], f, m.transpose(1, 2), alpha=-2)  # (n, P, W)
+    product = product.unflatten(2, (round(m.shape[1] ** (1 / 3)),) * 3)
+    total = f.square().sum((1, 2))[:, None, None, None].expand(-1, side, side, side).clone()
+    for sample, (z, y, x) in enumerate(corners.tolist()):
+        total += product[:, sample, z : z + side, y : y + side, x : x + side]
+    return total.div_(f.shape[1] * f.shape[2]).clamp_min_(0)
+
+
+def patch_offsets(radius: int) -> Tensor:
+    """Samples (P, 3) of a patch in label steps: a body-centred lattice in its cube, a corner of the cube included.
+
+    It covers a cube of side 2 radius + 1 with about a quarter of its points: 9, 35, 91 for a radius of 1, 2, 3.
+    """
+    cube = _cube(radius, 1, torch.device("cpu"))
+    return cube[((cube - radius) % 2 == 0).all(1) | ((cube - radius) % 2 == 1).all(1)]
+
+
+def _cube(radius: int, stride: int, device: torch.device) -> Tensor:
+    """Voxel offsets ((2 radius + 1)^3, 3) of a cube, the last axis running fastest."""
+    axis = torch.arange(-radius, radius + 1, device=device) * stride
+    return torch.cartesian_prod(axis, axis, axis)
+
+
+def _flat(centres: Tensor, offsets: Tensor, grid: Grid) -> Tensor:
+    """Flat voxel numbers (n, P) of every offset around every centre, kept inside the grid."""
+    flat = centres.new_zeros(len(centres), len(offsets))
+    for axis, size in enumerate(grid.shape):
+        flat.mul_(size).add_((centres[:, None, axis] + offsets[None, :, axis]).clamp_(0, size - 1))
+    return flat
+
+
+def _require_shared_lattice(fixed: Grid, moving: Grid) -> None:
+    if fixed != moving:
+        raise ValueError(f"Costs need both features on one grid, got {fixed} and {moving}")
+    identity = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+    if len(set(fixed.spacing_mm)) != 1 or fixed.direction != identity:
+        raise ValueError(f"Costs need an isotropic grid along the LPS axes, got {fixed}")
