@@ -1,3 +1,59 @@
-"""Lung CT registration from sparse keypoints."""
+"""Lung CT registration from sparse keypoints: two chest scans of one patient, a map from one to the other in mm.
+
+The stages, in order; each works alone on records or plain tensors:
+
+    stages.mask            0  Volume                      -> lung mask        air inside the body
+    stages.alignment       0  two masks                   -> Affine           surfaces
+    stages.resampling         Volume, motion, grid        -> Volume
+    stages.keypoints       1  Volume, mask                -> Keypoints        Foerstner
+    stages.descriptors     2  Volume                      -> FeatureVolume    MIND-SSC
+    stages.cost_volume     3  features, Keypoints         -> CostVolume       discrete displacements
+    stages.graph           4  Keypoints                   -> KeypointGraph    k nearest neighbours
+    regularisers           5  CostVolume, KeypointGraph   -> Displacements    mean field, belief propagation
+    stages.spline          6  Displacements               -> DenseField       thin-plate spline
+    analysis               8  DenseField, Landmarks       -> figures          TRE, Jacobian, folding
+
+Points are (x, y, z) in LPS millimetres, arrays are (D, H, W) = (z, y, x), motion runs fixed -> moving.
+"""
+
+from graphreg.analysis.field import jacobian_determinant
+from graphreg.analysis.metrics import summarise, tre
+from graphreg.config import PRESETS, RegistrationConfig
+from graphreg.grid import Grid
+from graphreg.io import (
+    InputError,
+    read_landmarks,
+    read_pair,
+    read_transform,
+    read_volume,
+    write_transform,
+    write_volume,
+)
+from graphreg.phantom import make_phantom
+from graphreg.pipeline import Registration, register
+from graphreg.records import DenseField, ImagePair, Landmarks, Volume
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "PRESETS",
+    "DenseField",
+    "Grid",
+    "ImagePair",
+    "InputError",
+    "Landmarks",
+    "Registration",
+    "RegistrationConfig",
+    "Volume",
+    "jacobian_determinant",
+    "make_phantom",
+    "read_landmarks",
+    "read_pair",
+    "read_transform",
+    "read_volume",
+    "register",
+    "summarise",
+    "tre",
+    "write_transform",
+    "write_volume",
+]

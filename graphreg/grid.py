@@ -77,7 +77,7 @@ class Grid:
         return self.to_index(points_mm).flip(-1) * (2 / last) - 1
 
     def contains(self, points_mm: Tensor) -> Tensor:
-        """Whether each point (..., 3) lies between the first and the last voxel centres (with half a voxel to spare)."""
+        """Whether each point (..., 3) lies in a voxel of the grid, half a voxel beyond the outer centres included."""
         index = self.to_index(points_mm)
         last = index.new_tensor(self.shape) - 1
         return ((index >= -0.5) & (index <= last + 0.5)).all(-1)

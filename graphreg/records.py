@@ -167,3 +167,15 @@ class Landmarks:
         _require_points(self.moving_mm, "Moving landmarks")
         counts = (len(self.fixed_mm), len(self.moving_mm))
         _require(counts[0] == counts[1], "Landmarks must come in pairs", f"{counts[0]} fixed and {counts[1]} moving")
+
+
+@dataclass(frozen=True, eq=False)
+class Quality:
+    """What can be said of a registration without landmarks. Fractions are of the fixed lung mask."""
+
+    similarity_before: float  # mean agreement of the descriptors in [0, 1] after pre-alignment alone
+    similarity_after: float
+    folding_percent: float
+    sdlogj: float  # standard deviation of the logarithm of the Jacobian
+    mean_jacobian: float
+    volume_ratio: float  # moving over fixed mask volume: what the mean Jacobian should be

@@ -39,7 +39,7 @@ class BeliefPropagation:
             weights = (step / self.slack_mm) ** 2 / 2 * typical / edge_mm.to(data).clamp_min(0.1 * typical)
             total += min_marginals(data, parents, weights)
         energies = total / self.trees
-        mean, variance = soft_argmin(energies, costs.labels, self.temperature)
+        mean, variance = soft_argmin(energies / self.temperature, costs.labels)
         return Displacements(costs.keypoints, mean, confidence(variance, costs.labels))
 
 

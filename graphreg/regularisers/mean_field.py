@@ -26,14 +26,14 @@ class MeanField:
 
     def __call__(self, costs: CostVolume, graph: KeypointGraph) -> Displacements:
         data = costs.costs * self.data_weight
-        mean, variance = soft_argmin(data, costs.labels, 1.0)
+        mean, variance = soft_argmin(data, costs.labels)
         for coupling in self.couplings:
             certainty = 1 / (1 + variance)
             centre = neighbour_mean(mean, certainty, graph)
             for _ in range(self.smoothing - 1):
                 centre = neighbour_mean(centre, torch.ones_like(certainty), graph)
             energies = data + coupling * _squared_distance(centre, costs)
-            mean, variance = soft_argmin(energies, costs.labels, 1.0)
+            mean, variance = soft_argmin(energies, costs.labels)
         return Displacements(costs.keypoints, mean, confidence(variance, costs.labels))
 
 

@@ -15,12 +15,12 @@ class Regulariser(Protocol):
     def __call__(self, costs: CostVolume, graph: KeypointGraph) -> Displacements: ...
 
 
-def soft_argmin(energies: Tensor, labels: Grid, temperature: float) -> tuple[Tensor, Tensor]:
-    """Mean (N, 3) in mm and variance (N,) in mm^2 of the labels under exp(-energy / temperature).
+def soft_argmin(energies: Tensor, labels: Grid) -> tuple[Tensor, Tensor]:
+    """Mean (N, 3) in mm and variance (N,) in mm^2 of the labels under exp(-energy).
 
     ``energies`` are (N, L, L, L). The cube is read one axis at a time: its marginals hold all that is needed.
     """
-    weights = torch.softmax(energies.flatten(1).neg() / temperature, 1).reshape(energies.shape)
+    weights = torch.softmax(energies.flatten(1).neg(), 1).reshape(energies.shape)
     radius = labels.shape[0] // 2
     steps = torch.arange(-radius, radius + 1, device=weights.device, dtype=weights.dtype) * labels.spacing_mm[0]
     marginals = [weights.sum(dims) for dims in ((1, 2), (1, 3), (2, 3))]  # of x, y, z

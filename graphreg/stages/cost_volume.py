@@ -24,7 +24,8 @@ class CostConfig:
 
     radius_mm: float = 16.0  # largest displacement per axis
     step_mm: float = 2.0  # distance of neighbouring labels, rounded to voxels of the features
-    patch: int = 1  # patch half-width in label steps: (2 patch + 1)^3 samples
+    patch: int = 2  # patch half-width in label steps, see patch_offsets
+    symmetric: bool = False  # whether the mirrored backward costs take part
     chunk: int = 64  # keypoints at once; bounds memory
 
     def __post_init__(self) -> None:
@@ -39,23 +40,16 @@ def compare(
 ) -> CostVolume:
     """Costs of displacing each keypoint of the fixed features within the moving features.
 
-    Both live on one isotropic grid along the LPS axes. Beyond the grid its border goes on.
+    Both live on one isotropic grid along the LPS axes. Beyond the grid its border goes on. Symmetric costs are the mean
+    of these and of the mirrored backward ones, which compare the moving patch at p with the fixed patch at p - d
+    (corrField; Heinrich et al. 2015): they agree where the remaining motion is locally constant.
 
     Raises:
         ValueError: the two grids differ, or are not isotropic along the LPS axes.
     """
-    return _correlate(fixed, moving, keypoints, config, sign=1)
-
-
-def compare_symmetric(
-    fixed: FeatureVolume, moving: FeatureVolume, keypoints: Keypoints, config: CostConfig = CostConfig()
-) -> CostVolume:
-    """Mean of the forward costs and the mirrored backward ones, c(d) = (c_fm(d) + c_mf(-d)) / 2.
-
-    The backward costs compare the moving patch at p with the fixed patch at p - d, as corrField does
-    (Heinrich et al. 2015); they agree with the forward ones where the remaining motion is locally constant.
-    """
     forward = _correlate(fixed, moving, keypoints, config, sign=1)
+    if not config.symmetric:
+        return forward
     backward = _correlate(moving, fixed, keypoints, config, sign=-1)
     return CostVolume(keypoints, forward.labels, forward.costs.add_(backward.costs).mul_(0.5))
 

@@ -85,7 +85,7 @@ def _shifted(data: Tensor, offset: Offset, dilation: int, margin: int, shape: to
 
 
 def _normalise(distances: Tensor) -> Tensor:
-    """exp(-(d - min d) / v) in place, v = mean of (d - min d) kept within a thousandth and a thousand of its average."""
+    """exp(-(d - min d) / v) in place, v = mean (d - min d) within 1e-3 to 1e3 of its average."""
     distances -= distances.amin(0)
     variance = distances.mean(0)
     average = float(variance.mean().clamp_min(torch.finfo(distances.dtype).tiny))

@@ -1,0 +1,148 @@
+"""Settings of a whole registration: presets, and overrides from a TOML file. All lengths are in mm."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any
+
+from graphreg.regularisers import BeliefPropagation, Independent, MeanField, Regulariser
+from graphreg.stages.alignment import AlignmentConfig
+from graphreg.stages.cost_volume import CostConfig
+from graphreg.stages.descriptors import DescriptorConfig
+from graphreg.stages.graph import GraphConfig
+from graphreg.stages.keypoints import KeypointConfig
+from graphreg.stages.mask import MaskConfig
+from graphreg.stages.spline import SplineConfig
+
+REGULARISERS = ("belief-propagation", "mean-field", "none")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LevelConfig:
+    """One pass of stages 1 to 6 on a working grid of its own. Raises ValueError where a number is out of range."""
+
+    name: str
+    spacing_mm: float  # of the working grid
+    keypoints: KeypointConfig
+    descriptors: DescriptorConfig
+    costs: CostConfig
+    graph: GraphConfig = GraphConfig()
+    mean_field: MeanField = MeanField()
+    belief_propagation: BeliefPropagation = BeliefPropagation()
+    none: Independent = Independent()
+    spline: SplineConfig = SplineConfig()
+
+    def __post_init__(self) -> None:
+        if self.spacing_mm <= 0:
+            raise ValueError(f"{self.name}.spacing_mm must be positive, got {self.spacing_mm}")
+
+    def regulariser(self, name: str) -> Regulariser:
+        """The level's regulariser of that name."""
+        chosen: Regulariser = getattr(self, name.replace("-", "_"))
+        return chosen
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegistrationConfig:
+    """All settings of a registration. Raises ValueError for an unknown regulariser or a number out of range."""
+
+    levels: tuple[LevelConfig, ...]  # coarse to fine
+    regulariser: str = "mean-field"
+    mask: MaskConfig = field(default_factory=MaskConfig)
+    alignment: AlignmentConfig = field(default_factory=AlignmentConfig)
+    window_hu: tuple[float, float] = (
+        -1000.0,
+        200.0,
+    )  # intensities are cut here: bone tells nothing of the lung
+    field_spacing_mm: float = 2.0  # of the dense field
+
+    def __post_init__(self) -> None:
+        if self.regulariser not in REGULARISERS:
+            raise ValueError(f"regulariser must be one of {', '.join(REGULARISERS)}, got {self.regulariser!r}")
+        if not self.levels:
+            raise ValueError("levels must hold at least one level, got none")
+        if self.window_hu[0] >= self.window_hu[1] or self.field_spacing_mm <= 0:
+            need = "window_hu must rise and field_spacing_mm be positive"
+            raise ValueError(f"{need}, got {self.window_hu} and {self.field_spacing_mm}")
+
+
+INHALE_EXHALE = RegistrationConfig(
+    levels=(
+        LevelConfig(
+            name="coarse",
+            spacing_mm=1.5,
+            keypoints=KeypointConfig(count=2048, sigma_mm=1.4, separation_mm=2.3),
+            descriptors=DescriptorConfig(dilation_mm=1.5, radius_mm=1.5),
+            costs=CostConfig(radius_mm=45.0, step_mm=3.0, patch=2),
+            mean_field=MeanField(data_weight=200.0, couplings=(0.01, 0.03, 0.1, 0.1, 0.1)),
+        ),
+        LevelConfig(
+            name="middle",
+            spacing_mm=1.5,
+            keypoints=KeypointConfig(count=3072, sigma_mm=1.4, separation_mm=2.3),
+            descriptors=DescriptorConfig(dilation_mm=1.5, radius_mm=1.5),
+            costs=CostConfig(radius_mm=9.0, step_mm=1.5, patch=2),
+            mean_field=MeanField(data_weight=200.0, couplings=(0.03, 0.1, 0.1, 0.1)),
+            spline=SplineConfig(smoothness_mm=1.0),
+        ),
+        LevelConfig(
+            name="fine",
+            spacing_mm=1.25,
+            keypoints=KeypointConfig(count=3072, sigma_mm=1.4, separation_mm=2.3),
+            descriptors=DescriptorConfig(dilation_mm=1.25, radius_mm=1.25),
+            costs=CostConfig(radius_mm=3.75, step_mm=1.25, patch=2, symmetric=True),
+            mean_field=MeanField(data_weight=200.0, couplings=(0.1, 0.1, 0.1)),
+            spline=SplineConfig(smoothness_mm=1.0),
+        ),
+    )
+)
+PRESETS = {"inhale-exhale": INHALE_EXHALE, "fast": replace(INHALE_EXHALE, levels=INHALE_EXHALE.levels[:2])}
+
+
+def preset(name: str) -> RegistrationConfig:
+    """The settings of that name. Raises ValueError where there are none."""
+    if name not in PRESETS:
+        raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {name!r}")
+    return PRESETS[name]
+
+
+def override(config: RegistrationConfig, toml: str) -> RegistrationConfig:
+    """Settings with those of a TOML text in place of their own; levels are tables of their name under ``levels``.
+
+    Raises:
+        ValueError: not TOML, an unknown name, a value of another type, or one that is out of range.
+    """
+    return _override(config, tomllib.loads(toml), "")
+
+
+def _override(config: Any, values: Mapping[str, Any], path: str) -> Any:
+    known = [f.name for f in fields(config)]
+    changes = {}
+    for name, value in values.items():
+        if name not in known:
+            raise ValueError(f"unknown setting {path + name!r}; there are {', '.join(known)}")
+        changes[name] = _converted(getattr(config, name), value, path + name)
+    return replace(config, **changes)
+
+
+def _converted(old: Any, new: Any, path: str) -> Any:
+    """A value of TOML as the type of the one it takes the place of."""
+    if is_dataclass(old) and isinstance(new, dict):
+        return _override(old, new, path + ".")
+    if isinstance(old, tuple) and old and is_dataclass(old[0]) and isinstance(new, dict):
+        return _override_levels(old, new, path)
+    if isinstance(old, tuple) and isinstance(new, list):
+        return tuple(_converted(old[0], value, path) for value in new)
+    if isinstance(old, float) and isinstance(new, int) and not isinstance(new, bool):
+        return float(new)
+    if type(old) is not type(new):
+        raise ValueError(f"{path} must be of type {type(old).__name__}, got {new!r}")
+    return new
+
+
+def _override_levels(levels: tuple[Any, ...], values: Mapping[str, Any], path: str) -> tuple[Any, ...]:
+    names = [level.name for level in levels]
+    for name in values:
+        if name not in names:
+            raise ValueError(f"unknown level {path}.{name}; there are {', '.join(names)}")
+    return tuple(_override(level, values.get(level.name, {}), f"{path}.{level.name}.") for level in levels)

@@ -1,0 +1,183 @@
+"""The lines of the algorithm.  ImagePair -> Registration
+
+Every level looks at the moving image through the motion found so far, on an isotropic working grid around the fixed
+lungs, and composes what is left: T_new(x) = T(x + u(x)).
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from graphreg.analysis.quality import assess, mask_volume_mm3, similarity
+from graphreg.config import LevelConfig, RegistrationConfig
+from graphreg.config import preset as named_preset
+from graphreg.grid import Grid, mask_points_mm
+from graphreg.monitor import Monitor, Progress, StageCost
+from graphreg.records import DenseField, Displacements, FeatureVolume, ImagePair, Quality, Volume
+from graphreg.stages.alignment import align_masks
+from graphreg.stages.cost_volume import compare
+from graphreg.stages.descriptors import describe
+from graphreg.stages.graph import connect
+from graphreg.stages.keypoints import detect
+from graphreg.stages.mask import find_lungs
+from graphreg.stages.resampling import AIR_HU, Motion, identity, prepare, resample, resample_mask
+from graphreg.stages.spline import fit
+
+MARGIN_MM = 10.0  # of the working grid around the fixed lungs
+
+
+@dataclass(frozen=True, eq=False)
+class Registration:
+    """The result: a map of fixed to moving points and what is known about it."""
+
+    field: DenseField
+    keypoints: Displacements  # of the last level, with their whole motion fixed -> moving
+    fixed_grid: Grid
+    config: RegistrationConfig
+    quality: Quality
+    costs: dict[str, StageCost]  # per stage
+    device: str
+    seed: int
+
+    def warp(self, volume: Volume, labels: bool = False) -> Volume:
+        """A volume in the moving image's space, resampled on the fixed grid; labels take the nearest value."""
+        outside = 0.0 if labels else AIR_HU
+        return resample(volume, self.fixed_grid, self.field, outside=outside, nearest=labels)
+
+
+@dataclass(frozen=True, eq=False)
+class _Scene:
+    """What every level looks at."""
+
+    fixed: Volume
+    moving: Volume
+    fixed_mask: Tensor
+    lung_points_mm: Tensor
+    config: RegistrationConfig
+    monitor: Monitor
+
+
+def register(
+    pair: ImagePair,
+    preset: str = "inhale-exhale",
+    *,
+    config: RegistrationConfig | None = None,
+    regulariser: str | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Registration:
+    """Motion from the fixed to the moving image, in mm.
+
+    Args:
+        pair: two scans of one patient in HU; lung masks that it lacks are found automatically.
+        preset: name of the settings, see ``graphreg.PRESETS``; ``config`` takes their place where it is given.
+        regulariser: name of the regulariser in place of the one of the settings.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        seed: recorded with the result; no stage draws at random so far.
+        progress: called with the name of each stage as it starts and the share of the run that is done.
+
+    Raises:
+        ValueError: unknown preset, regulariser or device; a mask too small for 50 keypoints.
+        LungsNotFoundError: no mask is given and no lung is found.
+    """
+    config = config or named_preset(preset)
+    config = replace(config, regulariser=regulariser) if regulariser else config
+    target = choose_device(device)
+    pair = _to_device(pair, target)
+    monitor = Monitor(5 + 6 * len(config.levels), target, progress)
+    with torch.no_grad():
+        return _register(pair, config, monitor, seed)
+
+
+def _register(pair: ImagePair, config: RegistrationConfig, monitor: Monitor, seed: int) -> Registration:
+    with monitor.stage("mask"):
+        masks = tuple(
+            find_lungs(volume, config.mask) if mask is None else mask
+            for volume, mask in ((pair.fixed, pair.fixed_mask), (pair.moving, pair.moving_mask))
+        )
+    with monitor.stage("alignment"):
+        start = align_masks(masks[0], pair.fixed.grid, masks[1], pair.moving.grid, config.alignment)
+    lung_points = mask_points_mm(masks[0], pair.fixed.grid)
+    scene = _Scene(pair.fixed, pair.moving, masks[0], lung_points, config, monitor)
+    motion: Motion = start
+    for level in config.levels:
+        field, keypoints = _refine(motion, level, scene)
+        motion = field
+    with monitor.stage("quality"):
+        volumes = [mask_volume_mm3(m, v.grid) for m, v in zip(masks, (pair.fixed, pair.moving), strict=True)]
+        similarities = (_similarity(start, scene), _similarity(field, scene))
+        quality = assess(field, masks[0], pair.fixed.grid, similarities, volumes[1] / volumes[0])
+    device = monitor.device.type
+    return Registration(field, keypoints, pair.fixed.grid, config, quality, monitor.costs, device, seed)
+
+
+def _refine(motion: Motion, level: LevelConfig, scene: _Scene) -> tuple[DenseField, Displacements]:
+    """Stages 1 to 6 on one working grid: the motion so far, composed with what is left of it."""
+    stage, config = scene.monitor.stage, scene.config
+    grid = Grid.covering(scene.lung_points_mm, level.spacing_mm, MARGIN_MM)
+    with stage("keypoints"):
+        fixed = resample(prepare(scene.fixed, level.spacing_mm, config.window_hu), grid, identity)
+        mask = resample_mask(scene.fixed_mask, scene.fixed.grid, grid, identity)
+        keypoints = detect(fixed, mask, level.keypoints)
+    with stage("descriptors"):
+        moving = resample(prepare(scene.moving, level.spacing_mm, config.window_hu), grid, motion)
+        features = describe(fixed, level.descriptors), describe(moving, level.descriptors)
+    with stage("cost volume"):
+        costs = compare(*features, keypoints, level.costs)
+        del features
+    with stage("graph"):
+        graph = connect(keypoints, level.graph)
+    with stage("regulariser"):
+        displacements = level.regulariser(config.regulariser)(costs, graph)
+        del costs
+    with stage("spline"):
+        spline = fit(displacements, level.spline)
+        field = _compose(motion, spline, scene.fixed.grid.with_spacing(config.field_spacing_mm), fixed.data)
+    points_mm = keypoints.points_mm
+    moved = Displacements(keypoints, field(points_mm) - points_mm, displacements.confidence)
+    return field, moved
+
+
+def _compose(motion: Motion, spline: Motion, grid: Grid, like: Tensor) -> DenseField:
+    """x -> motion(x + spline(x)) at every voxel of a grid."""
+    out = like.new_empty(3, *grid.shape)
+    for slab in grid.slabs(1 << 13):
+        points = grid.points_mm(like, slab)
+        moved = motion(points + spline(points.reshape(-1, 3)).reshape(points.shape))
+        out[:, slab] = (moved - points).movedim(-1, 0)
+    return DenseField(grid, out)
+
+
+def _similarity(motion: Motion, scene: _Scene) -> float:
+    level = scene.config.levels[0]
+    grid = Grid.covering(scene.lung_points_mm, 2 * level.spacing_mm, MARGIN_MM)
+    mask = resample_mask(scene.fixed_mask, scene.fixed.grid, grid, identity)
+    seen: list[FeatureVolume] = []
+    for volume, through in ((scene.fixed, identity), (scene.moving, motion)):
+        image = resample(prepare(volume, 2 * level.spacing_mm, scene.config.window_hu), grid, through)
+        seen.append(describe(image, level.descriptors))
+    return similarity(seen[0], seen[1], mask)
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; ``auto`` is CUDA where there is one, else the CPU.
+
+    Raises:
+        ValueError: an unknown name, or a device that this machine lacks.
+    """
+    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return torch.device("cuda" if present["cuda"] else "cpu")
+    if name not in present:
+        raise ValueError(f"device must be one of auto, {', '.join(present)}, got {name!r}")
+    if not present[name]:
+        raise ValueError(f"device {name!r} is not available on this machine")
+    return torch.device(name)
+
+
+def _to_device(pair: ImagePair, device: torch.device) -> ImagePair:
+    fixed, moving = (Volume(v.grid, v.data.to(device, torch.float32)) for v in (pair.fixed, pair.moving))
+    masks = (None if m is None else m.to(device) for m in (pair.fixed_mask, pair.moving_mask))
+    return ImagePair(fixed, moving, *masks)

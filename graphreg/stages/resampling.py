@@ -1,0 +1,41 @@
+"""Between the stages: an image as it looks through a motion, on another grid.  Volume, motion, grid -> Volume"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from graphreg.filters import gaussian
+from graphreg.grid import Grid, sample
+from graphreg.records import Volume
+
+Motion = Callable[[Tensor], Tensor]  # points (..., 3) mm fixed -> (..., 3) mm moving
+AIR_HU = -1024.0
+
+
+def resample(volume: Volume, grid: Grid, motion: Motion, outside: float | None = None, nearest: bool = False) -> Volume:
+    """The volume seen at motion(x) for every voxel x of a grid; beyond its border the border or ``outside``."""
+    out = volume.data.new_empty(grid.shape)
+    for slab in grid.slabs():
+        points = motion(grid.points_mm(out, slab))
+        out[slab] = sample(volume.data[None], volume.grid, points, outside, nearest)[0]
+    return Volume(grid, out)
+
+
+def resample_mask(mask: Tensor, mask_grid: Grid, grid: Grid, motion: Motion) -> Tensor:
+    """A mask (D, H, W) seen at motion(x) for every voxel x of a grid, bool; nothing lies beyond its border."""
+    volume = Volume(mask_grid, mask.to(torch.float32))
+    return resample(volume, grid, motion, outside=0.0).data > 0.5
+
+
+def prepare(volume: Volume, spacing_mm: float, window_hu: tuple[float, float]) -> Volume:
+    """The volume with intensities cut to a window, smoothed to what a grid of that spacing can hold."""
+    # a Gaussian of 0.42 pixels is about the blur of a pixel: the variance missing to that of the coarser grid
+    sigma = [0.42 * max(spacing_mm**2 - s**2, 0.0) ** 0.5 / s for s in reversed(volume.grid.spacing_mm)]
+    data = volume.data.clamp(*window_hu)
+    return Volume(volume.grid, gaussian(data, [s if s > 0.2 else 0.0 for s in sigma]))
+
+
+def identity(points_mm: Tensor) -> Tensor:
+    """The motion that moves nothing."""
+    return points_mm
