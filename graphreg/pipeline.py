@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from graphreg.analysis.field import compose
 from graphreg.analysis.quality import assess, mask_volume_mm3, similarity
 from graphreg.config import LevelConfig, RegistrationConfig
 from graphreg.config import preset as named_preset
@@ -22,7 +23,7 @@ from graphreg.stages.graph import connect
 from graphreg.stages.keypoints import detect
 from graphreg.stages.mask import find_lungs
 from graphreg.stages.resampling import AIR_HU, Motion, identity, prepare, resample, resample_mask
-from graphreg.stages.spline import fit
+from graphreg.stages.spline import interpolate
 
 MARGIN_MM = 10.0  # of the working grid around the fixed lungs
 
@@ -133,21 +134,11 @@ def _refine(motion: Motion, level: LevelConfig, scene: _Scene) -> tuple[DenseFie
         displacements = level.regulariser(config.regulariser)(costs, graph)
         del costs
     with stage("spline"):
-        spline = fit(displacements, level.spline)
-        field = _compose(motion, spline, scene.fixed.grid.with_spacing(config.field_spacing_mm), fixed.data)
+        left = interpolate(displacements, scene.fixed.grid.with_spacing(config.field_spacing_mm), level.spline)
+        field = compose(motion, left)
     points_mm = keypoints.points_mm
     moved = Displacements(keypoints, field(points_mm) - points_mm, displacements.confidence)
     return field, moved
-
-
-def _compose(motion: Motion, spline: Motion, grid: Grid, like: Tensor) -> DenseField:
-    """x -> motion(x + spline(x)) at every voxel of a grid."""
-    out = like.new_empty(3, *grid.shape)
-    for slab in grid.slabs(1 << 13):
-        points = grid.points_mm(like, slab)
-        moved = motion(points + spline(points.reshape(-1, 3)).reshape(points.shape))
-        out[:, slab] = (moved - points).movedim(-1, 0)
-    return DenseField(grid, out)
 
 
 def _similarity(motion: Motion, scene: _Scene) -> float:

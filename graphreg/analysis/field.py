@@ -4,10 +4,11 @@ Where T(x) = x + u(x), det(dT/dx) is the volume of a moving piece of tissue over
 lung empties from fixed to moving, and not positive where the map folds.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
-from graphreg.grid import sample
 from graphreg.records import DenseField
 
 FLOOR = 1e-9  # determinants below count as this in a logarithm; folding is reported by itself
@@ -34,13 +35,13 @@ def jacobian_determinant(field: DenseField) -> Tensor:
     return out
 
 
-def compose(outer: DenseField, inner: DenseField) -> DenseField:
-    """The field x -> outer(inner(x)), on the grid of inner."""
+def compose(outer: Callable[[Tensor], Tensor], inner: DenseField) -> DenseField:
+    """The field x -> outer(inner(x)), on the grid of inner; outer is any motion of points (..., 3) in mm."""
     out = torch.empty_like(inner.displacement_mm)
     for slab in inner.grid.slabs():
-        first = inner.displacement_mm[:, slab]
-        moved_mm = inner.grid.points_mm(out, slab) + first.movedim(0, -1)
-        out[:, slab] = first + sample(outer.displacement_mm, outer.grid, moved_mm).to(out)
+        points_mm = inner.grid.points_mm(out, slab)
+        moved_mm = outer(points_mm + inner.displacement_mm[:, slab].movedim(0, -1))
+        out[:, slab] = (moved_mm - points_mm).movedim(-1, 0)
     return DenseField(inner.grid, out)
 
 

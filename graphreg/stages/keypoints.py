@@ -29,8 +29,11 @@ class KeypointConfig:
     def __post_init__(self) -> None:
         if self.count < MINIMUM:
             raise ValueError(f"keypoints.count must be at least {MINIMUM}, got {self.count}")
-        if self.sigma_mm <= 0 or self.separation_mm <= 0:
-            raise ValueError(f"keypoints lengths must be positive in mm, got {self.sigma_mm} and {self.separation_mm}")
+        if not (self.sigma_mm > 0 and self.separation_mm > 0):
+            need = "keypoints.sigma_mm and separation_mm must be positive"
+            raise ValueError(f"{need}, got {self.sigma_mm} and {self.separation_mm}")
+        if not self.brightest_hu > -1000:
+            raise ValueError(f"keypoints.brightest_hu must lie above -1000 HU, got {self.brightest_hu}")
 
 
 def detect(volume: Volume, mask: Tensor, config: KeypointConfig = KeypointConfig()) -> Keypoints:
@@ -55,11 +58,19 @@ def distinctiveness(volume: Volume, config: KeypointConfig = KeypointConfig()) -
     sigma = [config.sigma_mm / s for s in spacing]
     data = volume.data.clamp(-1000.0, config.brightest_hu)
     gz, gy, gx = (derivative(data, axis, spacing[axis]) for axis in range(3))
-    a, b, c, d, e, f = (gaussian(g * h, sigma) for g, h in ((gx, gx), (gx, gy), (gx, gz), (gy, gy), (gy, gz), (gz, gz)))
-    # S = [a b c; b d e; c e f]; the diagonal of its adjugate sums to det(S) tr(S^-1).
+    tensor = [gaussian(g * h, sigma) for g, h in ((gx, gx), (gx, gy), (gx, gz), (gy, gy), (gy, gz), (gz, gz))]
+    out = torch.empty_like(data)
+    for slab in volume.grid.slabs():
+        out[slab] = _inverse_trace(*(entry[slab].double() for entry in tensor))
+    return out
+
+
+def _inverse_trace(a: Tensor, b: Tensor, c: Tensor, d: Tensor, e: Tensor, f: Tensor) -> Tensor:
+    """1 / tr(S^-1) of S = [a b c; b d e; c e f]: the diagonal of the adjugate sums to det(S) tr(S^-1)."""
     minors = (d * f - e * e) + (a * f - c * c) + (a * d - b * b)
     determinant = a * (d * f - e * e) - b * (b * f - c * e) + c * (b * e - c * d)
-    return determinant.clamp_min(0) / minors.clamp_min(torch.finfo(data.dtype).tiny)
+    rounding = torch.finfo(torch.float32).eps * (a + d + f) ** 2  # all that is left of the minors where S has rank one
+    return determinant.clamp_min(0) / torch.maximum(minors, rounding).clamp_min(torch.finfo(a.dtype).tiny)
 
 
 def local_maxima(strength: Tensor, mask: Tensor, grid: Grid, separation_mm: float) -> Tensor:

@@ -23,25 +23,58 @@ class SplineConfig:
     """How closely the spline follows the keypoints. Raises ValueError where a number is out of range."""
 
     smoothness_mm: float = 3.0  # 0 interpolates the keypoints exactly
+    lattice_mm: float = 4.0  # evaluated so far apart and cubic between (within 0.01 mm); 0 evaluates every voxel
     chunk: int = 8192  # points evaluated at once; bounds memory
 
     def __post_init__(self) -> None:
-        if self.smoothness_mm < 0 or self.chunk < 1:
-            raise ValueError(f"spline needs smoothness >= 0 mm and chunk >= 1, got {self.smoothness_mm}, {self.chunk}")
+        if self.smoothness_mm < 0 or self.lattice_mm < 0 or self.chunk < 1:
+            need = "spline needs smoothness_mm and lattice_mm of at least 0 and a chunk of at least 1"
+            raise ValueError(f"{need}, got {self.smoothness_mm}, {self.lattice_mm}, {self.chunk}")
 
 
 def interpolate(displacements: Displacements, grid: Grid, config: SplineConfig = SplineConfig()) -> DenseField:
     """Displacement at every voxel of a grid.
 
     Raises:
-        ValueError: fewer than four keypoints, or all in one plane.
+        ValueError: fewer than four keypoints, all in one plane, or coinciding ones that are to be interpolated.
     """
     spline = fit(displacements, config)
-    field = displacements.vectors_mm.new_empty(3, *grid.shape)
-    for slab in grid.slabs(config.chunk):
-        points = grid.points_mm(field, slab)
+    lattice = grid if config.lattice_mm == 0 else grid.with_spacing(config.lattice_mm)
+    field = displacements.vectors_mm.new_empty(3, *lattice.shape)
+    for slab in lattice.slabs(config.chunk):
+        points = lattice.points_mm(field, slab)
         field[:, slab] = spline(points.reshape(-1, 3)).T.reshape(3, *points.shape[:3])
-    return DenseField(grid, field)
+    return DenseField(grid, field if lattice is grid else _upsample(field, lattice, grid))
+
+
+def _upsample(data: Tensor, lattice: Grid, grid: Grid) -> Tensor:
+    """Cubic B-spline interpolation of data (C, d, h, w) on a lattice at the voxels of a grid with the same axes."""
+    first = lattice.to_index(torch.tensor(grid.origin_mm, dtype=torch.float64))
+    for axis, size in enumerate(grid.shape):
+        ratio = list(reversed(grid.spacing_mm))[axis] / list(reversed(lattice.spacing_mm))[axis]
+        where = first[axis] + ratio * torch.arange(size, dtype=torch.float64)
+        matrix = cubic_matrix(data.shape[1], where).to(data)
+        data = torch.tensordot(data, matrix, dims=([1], [1]))  # the axis done moves to the end: z, y, x in turn
+    return data
+
+
+def cubic_matrix(size: int, where: Tensor) -> Tensor:
+    """Weights (M, size) that interpolate samples 0 ... size - 1 at fractional indices (M,) by a natural cubic B-spline.
+
+    Unser (1999): the basis at the new places times the inverse of the basis at the samples. The natural end,
+    a second derivative of zero, keeps straight lines straight.
+    """
+    knots = torch.arange(-1, size + 1, dtype=torch.float64)
+    at_samples = _cubic_basis(knots[1:-1, None] - knots)
+    ends = at_samples.new_zeros(2, size + 2)
+    ends[0, :3] = ends[1, -3:] = torch.tensor([1.0, -2.0, 1.0], dtype=torch.float64)
+    coefficients = torch.linalg.inv(torch.cat((at_samples, ends)))[:, :size]
+    return _cubic_basis(where[:, None] - knots) @ coefficients
+
+
+def _cubic_basis(x: Tensor) -> Tensor:
+    x = x.abs()
+    return torch.where(x < 1, 2 / 3 - x**2 + x**3 / 2, (2 - x).clamp_min(0) ** 3 / 6)
 
 
 def fit(displacements: Displacements, config: SplineConfig = SplineConfig()) -> Callable[[Tensor], Tensor]:
@@ -50,6 +83,9 @@ def fit(displacements: Displacements, config: SplineConfig = SplineConfig()) -> 
     centre = knots.mean(0)
     knots = knots - centre
     count = len(knots)
+    flatness = torch.linalg.eigvalsh(knots.T @ knots)  # LU alone does not see a plane through the rounding
+    if count < 4 or bool(flatness[0] <= 1e-10 * flatness[2]):
+        raise ValueError(f"A spline needs at least 4 keypoints that are not in one plane, got {count}")
     system = knots.new_zeros(count + 4, count + 4)
     system[:count, :count] = -torch.cdist(knots, knots, compute_mode="donot_use_mm_for_euclid_dist")
     system.diagonal()[:count].add_(config.smoothness_mm / displacements.confidence.double())
@@ -58,8 +94,8 @@ def fit(displacements: Displacements, config: SplineConfig = SplineConfig()) -> 
     system[count + 1 :, :count] = knots.T
     values = torch.cat((displacements.vectors_mm.double(), knots.new_zeros(4, 3)))
     solution, failed = torch.linalg.solve_ex(system, values)
-    if count < 4 or bool(failed) or not bool(torch.isfinite(solution).all()):
-        raise ValueError(f"A spline needs at least 4 keypoints that are not in one plane, got {count}")
+    if bool(failed) or not bool(torch.isfinite(solution).all()):
+        raise ValueError("A spline without smoothness needs keypoints that do not coincide")
     dtype = displacements.vectors_mm.dtype
     knots, weights, affine = knots.to(dtype), solution[:count].to(dtype), solution[count:].to(dtype)
 
