@@ -4,6 +4,8 @@ Every level looks at the moving image through the motion found so far, on an iso
 lungs, and composes what is left: T_new(x) = T(x + u(x)).
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -87,17 +89,18 @@ def register(
     config = replace(config, regulariser=regulariser) if regulariser else config
     target = choose_device(device)
     pair = _to_device(pair, target)
-    monitor = Monitor(5 + 6 * len(config.levels), target, progress)
+    monitor = Monitor(3 + 6 * len(config.levels), target, progress)
     with torch.no_grad():
         return _register(pair, config, monitor, seed)
 
 
 def _register(pair: ImagePair, config: RegistrationConfig, monitor: Monitor, seed: int) -> Registration:
     with monitor.stage("mask"):
-        masks = tuple(
-            find_lungs(volume, config.mask) if mask is None else mask
-            for volume, mask in ((pair.fixed, pair.fixed_mask), (pair.moving, pair.moving_mask))
-        )
+        with _about("fixed image"):
+            fixed_mask = find_lungs(pair.fixed, config.mask) if pair.fixed_mask is None else pair.fixed_mask
+        with _about("moving image"):
+            moving_mask = find_lungs(pair.moving, config.mask) if pair.moving_mask is None else pair.moving_mask
+        masks = (fixed_mask, moving_mask)
     with monitor.stage("alignment"):
         start = align_masks(masks[0], pair.fixed.grid, masks[1], pair.moving.grid, config.alignment)
     lung_points = mask_points_mm(masks[0], pair.fixed.grid)
@@ -118,7 +121,7 @@ def _refine(motion: Motion, level: LevelConfig, scene: _Scene) -> tuple[DenseFie
     """Stages 1 to 6 on one working grid: the motion so far, composed with what is left of it."""
     stage, config = scene.monitor.stage, scene.config
     grid = Grid.covering(scene.lung_points_mm, level.spacing_mm, MARGIN_MM)
-    with stage("keypoints"):
+    with stage("keypoints"), _about("fixed image"):
         fixed = resample(prepare(scene.fixed, level.spacing_mm, config.window_hu), grid, identity)
         mask = resample_mask(scene.fixed_mask, scene.fixed.grid, grid, identity)
         keypoints = detect(fixed, mask, level.keypoints)
@@ -126,7 +129,7 @@ def _refine(motion: Motion, level: LevelConfig, scene: _Scene) -> tuple[DenseFie
         moving = resample(prepare(scene.moving, level.spacing_mm, config.window_hu), grid, motion)
         features = describe(fixed, level.descriptors), describe(moving, level.descriptors)
     with stage("cost volume"):
-        costs = compare(*features, keypoints, level.costs)
+        costs = compare(*features, keypoints, level.costs, weights=mask)
         del features
     with stage("graph"):
         graph = connect(keypoints, level.graph)
@@ -139,6 +142,15 @@ def _refine(motion: Motion, level: LevelConfig, scene: _Scene) -> tuple[DenseFie
     points_mm = keypoints.points_mm
     moved = Displacements(keypoints, field(points_mm) - points_mm, displacements.confidence)
     return field, moved
+
+
+@contextmanager
+def _about(image: str) -> Iterator[None]:
+    """Errors in the block say which image they are about."""
+    try:
+        yield
+    except ValueError as error:
+        raise type(error)(f"{image}: {error}") from error
 
 
 def _similarity(motion: Motion, scene: _Scene) -> float:

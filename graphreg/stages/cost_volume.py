@@ -36,21 +36,34 @@ class CostConfig:
 
 
 def compare(
-    fixed: FeatureVolume, moving: FeatureVolume, keypoints: Keypoints, config: CostConfig = CostConfig()
+    fixed: FeatureVolume,
+    moving: FeatureVolume,
+    keypoints: Keypoints,
+    config: CostConfig = CostConfig(),
+    weights: Tensor | None = None,
 ) -> CostVolume:
     """Costs of displacing each keypoint of the fixed features within the moving features.
 
-    Both live on one isotropic grid along the LPS axes. Beyond the grid its border goes on. Symmetric costs are the mean
-    of these and of the mirrored backward ones, which compare the moving patch at p with the fixed patch at p - d
-    (corrField; Heinrich et al. 2015): they agree where the remaining motion is locally constant.
+    Both live on one isotropic grid along the LPS axes. Beyond the grid its border goes on. ``weights`` (D, H, W) >= 0
+    say how much a voxel counts in the patch of a keypoint, all alike where there are none: with those of the lung, a
+    patch at the pleura does not look at the chest wall, which moves otherwise.
+
+    Symmetric costs are the mean of these and of the mirrored backward ones, which compare the moving patch at p with
+    the fixed patch at p - d (corrField; Heinrich et al. 2015): they agree where the motion is locally constant.
 
     Raises:
-        ValueError: the two grids differ, or are not isotropic along the LPS axes.
+        ValueError: the grids or the weights differ in shape, or are not isotropic along the LPS axes.
     """
-    forward = _correlate(fixed, moving, keypoints, config, sign=1)
+    _require_shared_lattice(fixed.grid, moving.grid)
+    if weights is None:
+        weights = torch.ones(fixed.grid.shape, device=fixed.data.device)
+    if tuple(weights.shape) != fixed.grid.shape:
+        raise ValueError(f"Patch weights must be {fixed.grid.shape}, got {tuple(weights.shape)}")
+    weights = weights.to(fixed.data)
+    forward = _correlate(fixed, moving, weights, keypoints, config, sign=1)
     if not config.symmetric:
         return forward
-    backward = _correlate(moving, fixed, keypoints, config, sign=-1)
+    backward = _correlate(moving, fixed, weights, keypoints, config, sign=-1)
     return CostVolume(keypoints, forward.labels, forward.costs.add_(backward.costs).mul_(0.5))
 
 
@@ -61,36 +74,42 @@ def label_grid(radius_mm: float, step_mm: float) -> Grid:
 
 
 def _correlate(
-    anchor: FeatureVolume, search: FeatureVolume, keypoints: Keypoints, config: CostConfig, sign: int
+    anchor: FeatureVolume, search: FeatureVolume, weights: Tensor, keypoints: Keypoints, config: CostConfig, sign: int
 ) -> CostVolume:
-    _require_shared_lattice(anchor.grid, search.grid)
     spacing = anchor.grid.spacing_mm[0]
     stride = max(round(config.step_mm / spacing), 1)
     labels = label_grid(config.radius_mm, stride * spacing)
     centres = anchor.grid.to_index(keypoints.points_mm).round().long()
     pattern = patch_offsets(config.patch).to(centres.device)
     window = _cube(config.patch + labels.shape[0] // 2, stride * sign, centres.device)
-    anchors, searches = (f.data.flatten(1).T.contiguous() for f in (anchor, search))
+    anchors, searches = (torch.cat((v.data, v.data.square().sum(0)[None])).flatten(1).T.contiguous() for v in (anchor, search))
     costs = anchor.data.new_empty(len(keypoints), *labels.shape)
     for first in range(0, len(keypoints), config.chunk):
         chunk = centres[first : first + config.chunk]
-        f = anchors[_flat(chunk, pattern * stride * sign, anchor.grid)]  # (n, P, C)
-        m = searches[_flat(chunk, window, search.grid)]  # (n, W, C)
-        costs[first : first + config.chunk] = _patch_ssd(f, m, pattern + config.patch, labels.shape[0])
+        patch = _flat(chunk, pattern * stride * sign, anchor.grid)
+        m = searches[_flat(chunk, window, search.grid)]  # (n, W, C + 1)
+        corners = pattern + config.patch
+        costs[first : first + config.chunk] = _patch_ssd(anchors[patch], weights.flatten()[patch], m, corners)
     return CostVolume(keypoints, labels, costs)
 
 
-def _patch_ssd(f: Tensor, m: Tensor, corners: Tensor, side: int) -> Tensor:
-    """Mean squared difference (n, L, L, L) of patches f (n, P, C) and windows m (n, W, C).
+def _patch_ssd(f: Tensor, w: Tensor, m: Tensor, corners: Tensor) -> Tensor:
+    """Weighted mean squared difference (n, L, L, L) of patches f (n, P, C + 1) and windows m (n, W, C + 1).
 
-    ``corners`` (P, 3) say where in the window each sample of the patch meets the first label.
+    The last channel holds the squared norm. ``corners`` (P, 3) say where in the window each sample of the patch meets
+    the first label.
     """
-    product = torch.baddbmm(m.square().sum(2)[:, None], f, m.transpose(1, 2), alpha=-2)  # (n, P, W)
-    product = product.unflatten(2, (round(m.shape[1] ** (1 / 3)),) * 3)
-    total = f.square().sum((1, 2))[:, None, None, None].expand(-1, side, side, side).clone()
+    channels = f.shape[2] - 1
+    w = w / w.sum(1, keepdim=True).clamp_min(torch.finfo(w.dtype).tiny)
+    constant = (w * f[:, :, -1]).sum(1)
+    query = torch.cat((-2 * w[..., None] * f[:, :, :-1], w[..., None]), 2)
+    width = round(m.shape[1] ** (1 / 3))
+    product = torch.bmm(query, m.transpose(1, 2)).unflatten(2, (width,) * 3)  # (n, P, W)
+    side = width - int(corners.max())
+    total = constant[:, None, None, None].expand(-1, side, side, side).clone()
     for sample, (z, y, x) in enumerate(corners.tolist()):
         total += product[:, sample, z : z + side, y : y + side, x : x + side]
-    return total.div_(f.shape[1] * f.shape[2]).clamp_min_(0)
+    return total.div_(channels).clamp_min_(0)
 
 
 def patch_offsets(radius: int) -> Tensor:
