@@ -1,9 +1,10 @@
 """Settings of a whole registration: presets, and overrides from a TOML file. All lengths are in mm."""
 
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 from graphreg.regularisers import BeliefPropagation, Independent, MeanField, Regulariser
 from graphreg.stages.alignment import AlignmentConfig
@@ -33,7 +34,7 @@ class LevelConfig:
     spline: SplineConfig = SplineConfig()
 
     def __post_init__(self) -> None:
-        if self.spacing_mm <= 0:
+        if not self.spacing_mm > 0:
             raise ValueError(f"{self.name}.spacing_mm must be positive, got {self.spacing_mm}")
 
     def regulariser(self, name: str) -> Regulariser:
@@ -61,9 +62,13 @@ class RegistrationConfig:
             raise ValueError(f"regulariser must be one of {', '.join(REGULARISERS)}, got {self.regulariser!r}")
         if not self.levels:
             raise ValueError("levels must hold at least one level, got none")
-        if self.window_hu[0] >= self.window_hu[1] or self.field_spacing_mm <= 0:
-            need = "window_hu must rise and field_spacing_mm be positive"
-            raise ValueError(f"{need}, got {self.window_hu} and {self.field_spacing_mm}")
+        names = [level.name for level in self.levels]
+        if len(set(names)) < len(names):
+            raise ValueError(f"levels must have names of their own, got {', '.join(names)}")
+        if not self.window_hu[0] < self.window_hu[1]:
+            raise ValueError(f"window_hu must rise, got {self.window_hu}")
+        if not self.field_spacing_mm > 0:
+            raise ValueError(f"field_spacing_mm must be positive, got {self.field_spacing_mm}")
 
 
 INHALE_EXHALE = RegistrationConfig(
@@ -116,12 +121,16 @@ def override(config: RegistrationConfig, toml: str) -> RegistrationConfig:
 
 
 def _override(config: Any, values: Mapping[str, Any], path: str) -> Any:
-    known = [f.name for f in fields(config)]
+    known = {f.name: f.type for f in fields(config)}
     changes = {}
     for name, value in values.items():
         if name not in known:
             raise ValueError(f"unknown setting {path + name!r}; there are {', '.join(known)}")
-        changes[name] = _converted(getattr(config, name), value, path + name)
+        old = getattr(config, name)
+        fixed_length = isinstance(old, tuple) and Ellipsis not in get_args(known[name])
+        if fixed_length and isinstance(value, list) and len(value) != len(old):
+            raise ValueError(f"{path}{name} must hold {len(old)} values, got {value}")
+        changes[name] = _converted(old, value, path + name)
     return replace(config, **changes)
 
 
@@ -131,18 +140,20 @@ def _converted(old: Any, new: Any, path: str) -> Any:
         return _override(old, new, path + ".")
     if isinstance(old, tuple) and old and is_dataclass(old[0]) and isinstance(new, dict):
         return _override_levels(old, new, path)
-    if isinstance(old, tuple) and isinstance(new, list):
+    if isinstance(old, tuple) and isinstance(new, list) and not is_dataclass(old[0]):
         return tuple(_converted(old[0], value, path) for value in new)
     if isinstance(old, float) and isinstance(new, int) and not isinstance(new, bool):
         return float(new)
     if type(old) is not type(new):
         raise ValueError(f"{path} must be of type {type(old).__name__}, got {new!r}")
+    if isinstance(new, float) and not math.isfinite(new):
+        raise ValueError(f"{path} must be finite, got {new}")
     return new
 
 
 def _override_levels(levels: tuple[Any, ...], values: Mapping[str, Any], path: str) -> tuple[Any, ...]:
     names = [level.name for level in levels]
-    for name in values:
-        if name not in names:
-            raise ValueError(f"unknown level {path}.{name}; there are {', '.join(names)}")
+    for name, value in values.items():
+        if name not in names or not isinstance(value, dict):
+            raise ValueError(f"{path} are the tables {', '.join(names)}, got {name} = {value!r}")
     return tuple(_override(level, values.get(level.name, {}), f"{path}.{level.name}.") for level in levels)

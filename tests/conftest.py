@@ -7,6 +7,8 @@ from hypothesis import settings
 settings.register_profile("graphreg", deadline=None, derandomize=True, max_examples=20, database=None)
 settings.load_profile("graphreg")
 
+torch.set_num_threads(1)  # for arrays so small, threads on a busy machine only wait for one another
+
 
 @pytest.fixture
 def generator() -> torch.Generator:

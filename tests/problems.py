@@ -5,8 +5,11 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
+from graphreg.filters import gaussian
 from graphreg.grid import Grid
-from graphreg.records import DenseField, Volume
+from graphreg.records import CostVolume, DenseField, Keypoints, Volume
+from graphreg.stages.cost_volume import label_grid
+from graphreg.stages.graph import GraphConfig, connect
 
 
 def grid_of(shape: tuple[int, int, int], spacing: list[float], origin: list[float], angles: list[float], flip: bool):
@@ -49,6 +52,52 @@ def affine_field(grid: Grid, matrix: Tensor, offset_mm: Tensor) -> DenseField:
     """The motion x -> matrix @ x + offset, which linear interpolation reproduces exactly; float64."""
     points_mm = grid.points_mm(matrix)
     return DenseField(grid, (points_mm @ matrix.T + offset_mm - points_mm).movedim(-1, 0))
+
+
+def smooth_noise(grid: Grid, generator: torch.Generator, sigma: float = 1.5) -> Volume:
+    """Blobs of some voxels' size between about -900 and -500 HU; float64."""
+    white = torch.randn(grid.shape, generator=generator, dtype=torch.float64)
+    soft = gaussian(white, (sigma,) * 3)
+    return Volume(grid, -700 + 70 * soft / soft.std())
+
+
+def stored_otherwise(
+    grid: Grid, data: Tensor, axes: tuple[int, int, int], flips: tuple[int, ...]
+) -> tuple[Grid, Tensor]:
+    """The same image, its array (D, H, W) permuted and then flipped: every value stays at its place in mm."""
+    stored = data.permute(axes).flip(flips)
+    first = torch.zeros(3, dtype=torch.float64)
+    columns = torch.tensor(grid.direction, dtype=torch.float64)
+    direction = torch.empty(3, 3, dtype=torch.float64)
+    for new, old in enumerate(axes):
+        flip = new in flips
+        first[old] = grid.shape[old] - 1 if flip else 0
+        direction[:, 2 - new] = columns[:, 2 - old] * (-1 if flip else 1)
+    spacing = [list(reversed(grid.spacing_mm))[old] for old in axes]
+    origin = grid.to_mm(first).tolist()
+    turned = tuple(tuple(row) for row in direction.tolist())
+    return Grid(tuple(stored.shape), tuple(reversed(spacing)), tuple(origin), turned), stored
+
+
+def bowl(centres_mm: Tensor, radius_mm: float = 12.0, step_mm: float = 3.0, depth: float = 0.05) -> Tensor:
+    """Costs (N, L, L, L), least at the centres (N, 3) and growing with the squared distance in label steps."""
+    offsets_mm = label_grid(radius_mm, step_mm).points_mm(centres_mm)
+    steps = (offsets_mm - centres_mm[:, None, None, None]) / step_mm
+    return depth * steps.square().sum(-1)
+
+
+def costs_of(costs: Tensor, points_mm: Tensor, neighbours: int = 6, radius_mm: float = 12.0, step_mm: float = 3.0):
+    """A cost volume at some points and their graph."""
+    keypoints = Keypoints(points_mm)
+    graph = connect(keypoints, GraphConfig(neighbours=neighbours))
+    return CostVolume(keypoints, label_grid(radius_mm, step_mm), costs), graph
+
+
+def noisy_costs(generator: torch.Generator, count: int = 60):
+    """Costs of a smooth motion with noise that misleads some of the keypoints, and the graph; float64."""
+    points_mm = 15 * torch.randn(count, 3, generator=generator, dtype=torch.float64)
+    clear = bowl(points_mm.roll(1, 1) * 0.1 + points_mm.new_tensor([3.0, -2.0, 1.0]))
+    return costs_of(clear.clamp_max(0.4) + 0.05 * torch.randn(clear.shape, generator=generator).double(), points_mm)
 
 
 MATRIX = torch.tensor([[1.1, 0.2, -0.1], [0.05, 0.9, 0.3], [-0.2, 0.1, 1.2]], dtype=torch.float64)

@@ -17,6 +17,7 @@ TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in FIL
 # part of the package -> parts that it may import; "" is graphreg/__init__.py, with the version
 VALUES = {"grid", "records", "filters"}
 WORK = VALUES | {"stages", "regularisers", "phantom", "analysis"}
+RUNS = WORK | {"config", "monitor", "pipeline"}
 LAYERS = {
     "grid": set(),
     "filters": set(),
@@ -26,11 +27,14 @@ LAYERS = {
     "phantom": VALUES | {"phantom"},
     "analysis": VALUES | {"analysis"},
     "io": VALUES | {"io"},
-    "pipeline": WORK,
-    "training": WORK | {"pipeline"},
-    "study": WORK | {"io", "pipeline", "training", "study", "__init__"},
-    "cli": WORK | {"io", "pipeline", "training", "study", "cli", "__init__"},
-    "__init__": WORK | {"io", "pipeline", "training", "study"},
+    "config": {"stages", "regularisers"},
+    "monitor": set(),
+    "pipeline": WORK | {"config", "monitor"},
+    "training": RUNS,
+    "study": RUNS | {"io", "training", "study", "__init__"},
+    "cli": RUNS | {"io", "training", "study", "cli", "__init__"},
+    "__main__": {"cli"},
+    "__init__": RUNS | {"io", "training", "study"},
 }
 HOME_OF = {
     "SimpleITK": {"io", "stages.mask", "stages.alignment"},

@@ -26,6 +26,11 @@ class BeliefPropagation:
     temperature: float = 1.0  # of the soft minimum that reads the displacement
     trees: int = 1
 
+    def __post_init__(self) -> None:
+        for name in ("data_weight", "slack_mm", "temperature", "trees"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"belief_propagation.{name} must be positive, got {getattr(self, name)}")
+
     def __call__(self, costs: CostVolume, graph: KeypointGraph) -> Displacements:
         data = costs.costs * self.data_weight
         total = torch.zeros_like(data)

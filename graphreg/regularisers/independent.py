@@ -13,7 +13,7 @@ class Independent:
     data_weight: float = 600.0  # of the mean squared descriptor difference in the exponent of the soft minimum
 
     def __post_init__(self) -> None:
-        if self.data_weight <= 0:
+        if not self.data_weight > 0:
             raise ValueError(f"none.data_weight must be positive, got {self.data_weight}")
 
     def __call__(self, costs: CostVolume, graph: KeypointGraph) -> Displacements:

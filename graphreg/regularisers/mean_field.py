@@ -24,6 +24,13 @@ class MeanField:
     couplings: tuple[float, ...] = (0.003, 0.01, 0.03, 0.1, 0.3)  # b per squared mm, one sweep each
     smoothing: int = 2
 
+    def __post_init__(self) -> None:
+        if not self.data_weight > 0 or self.smoothing < 1:
+            got = f"{self.data_weight} and {self.smoothing}"
+            raise ValueError(f"mean_field.data_weight must be positive and smoothing at least 1, got {got}")
+        if not self.couplings or not all(b >= 0 for b in self.couplings):
+            raise ValueError(f"mean_field.couplings must be numbers of at least 0, got {self.couplings}")
+
     def __call__(self, costs: CostVolume, graph: KeypointGraph) -> Displacements:
         data = costs.costs * self.data_weight
         mean, variance = soft_argmin(data, costs.labels)

@@ -1,0 +1,51 @@
+"""The program ``graphreg``: one verb per job. Thin: files in, the library's work, files and a few lines out."""
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from graphreg.cli.applying import points, warp
+from graphreg.cli.console import INTERRUPTED, State, failure
+from graphreg.cli.evaluating import evaluate
+from graphreg.cli.phantoms import demo, phantom
+from graphreg.cli.registering import register
+from graphreg.cli.version import show_version
+
+app = typer.Typer(
+    name="graphreg",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+for verb in (register, warp, points, evaluate, phantom, demo):
+    app.command()(verb)
+
+
+@app.callback()
+def graphreg(
+    version: bool = typer.Option(False, "--version", callback=show_version, is_eager=True, help="Show the version."),
+) -> None:
+    """Align two chest CT scans of one patient, one breathed in and one breathed out, and tell how well it went.
+
+    All points and lengths are in mm, LPS. Every transform maps points of the fixed to the moving image.
+    Exit codes: 0 done, 1 the work failed, 2 the input or the options are wrong.
+    """
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program with these arguments, or those of the command line; returns the exit code."""
+    state = State()
+    try:
+        code = app(
+            list(sys.argv[1:] if argv is None else argv) or ["--help"],
+            prog_name="graphreg",
+            standalone_mode=False,
+            obj=state,
+        )
+        if code == INTERRUPTED:  # as newer typers say it
+            raise KeyboardInterrupt
+        return int(code or 0)
+    except (Exception, KeyboardInterrupt) as error:
+        return failure(error, state.debug)

@@ -1,0 +1,81 @@
+"""What the user sees: lines, a progress bar, errors with their exit codes."""
+
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from graphreg.monitor import Progress as Listener
+
+DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
+
+
+@dataclass
+class State:
+    """What the error handling must know of the options of a verb."""
+
+    debug: bool = False
+
+
+def note_debug(context: typer.Context, value: bool) -> bool:
+    """Callback of --debug."""
+    if isinstance(context.obj, State):
+        context.obj.debug = value
+    return value
+
+
+def say(line: str) -> None:
+    """A line of the result, on stdout."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(line.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def warn(line: str) -> None:
+    """A line on stderr that the user should not miss."""
+    print(f"warning: {line}", file=sys.stderr)
+
+
+def failure(error: BaseException, debug: bool) -> int:
+    """One line about an error on stderr, after its traceback if asked for; returns the exit code."""
+    if debug:
+        traceback.print_exception(error)
+    line, code = _explain(error)
+    if line:
+        print(f"graphreg: {line}", file=sys.stderr)
+    return code
+
+
+def _explain(error: BaseException) -> tuple[str, int]:
+    if isinstance(error, KeyboardInterrupt | typer.Abort):
+        return "interrupted", INTERRUPTED
+    usage = getattr(error, "format_message", None)  # of click, or of the copy that newer typers bring
+    if usage is not None:
+        context = getattr(error, "ctx", None)
+        hint = f" (see '{context.command_path} --help')" if context is not None else ""
+        return _one_line(usage()) + hint, WRONG
+    if isinstance(error, ValueError):
+        return _one_line(error), WRONG
+    if isinstance(error, OSError):
+        return f"failed: {_one_line(error)}", FAILED
+    return f"failed: {type(error).__name__}: {_one_line(error)} (--debug shows where)", FAILED
+
+
+def _one_line(error: object) -> str:
+    return " ".join(str(error).split())
+
+
+@contextmanager
+def progress_bar(quiet: bool) -> Iterator[Listener | None]:
+    """A listener that draws a bar on stderr with the stage at work, or None where nobody looks."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    columns = (TextColumn("{task.description:<12}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("reading", total=1.0)
+        yield lambda stage, share: bar.update(task, description=stage, completed=share)

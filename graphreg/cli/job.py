@@ -1,0 +1,158 @@
+"""One registration from files to files, for the verbs ``register`` and ``demo``."""
+
+import time
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from graphreg import __version__
+from graphreg.cli.console import progress_bar, warn
+from graphreg.config import REGULARISERS, RegistrationConfig, override
+from graphreg.config import preset as named_preset
+from graphreg.io import InputError, read_pair
+from graphreg.io.results import RECORD, fingerprint, is_whole, plain, read_record, require_writable, write_result
+from graphreg.pipeline import Registration, choose_device, register
+from graphreg.records import ImagePair, Quality
+
+ROLES = ("fixed", "moving", "fixed_mask", "moving_mask")
+APART = 0.2  # relative difference of mean Jacobian and ratio of mask volumes that is remarked upon
+
+
+@dataclass(frozen=True)
+class Job:
+    """A registration as the user asked for it."""
+
+    fixed: Path
+    moving: Path
+    out: Path
+    fixed_mask: Path | None = None
+    moving_mask: Path | None = None
+    preset: str = "inhale-exhale"
+    config: Path | None = None
+    regulariser: str | None = None
+    device: str = "auto"
+    seed: int = 0
+
+    @cached_property
+    def settings(self) -> RegistrationConfig:
+        """All settings. Raises ValueError, which names the file where a setting in it is wrong."""
+        settings = named_preset(self.preset)
+        if self.config:
+            try:
+                settings = override(settings, self.config.read_text(encoding="utf-8"))
+            except OSError as error:
+                raise InputError(f"{self.config}: a TOML file needed, found {error.strerror}") from error
+            except ValueError as error:
+                raise InputError(f"{self.config}: {error}") from error
+        if self.regulariser == "graphregnet" and self.regulariser not in REGULARISERS:
+            have = ", ".join(REGULARISERS)
+            raise InputError(f"regulariser 'graphregnet' needs weights, which this version lacks; it has {have}")
+        return replace(settings, regulariser=self.regulariser) if self.regulariser else settings
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """What is known before the work: of the program, the settings and the inputs. Raises InputError."""
+        files: dict[str, Path | None] = {role: getattr(self, role) for role in ROLES}
+        return {
+            "graphreg": __version__,
+            "torch": torch.__version__,
+            "inputs": {role: file and {"path": str(file), "sha256": fingerprint(file)} for role, file in files.items()},
+            "preset": self.preset,
+            "config_file": self.config and str(self.config),
+            "configuration": asdict(self.settings),
+            "seed": self.seed,
+        }
+
+    def check(self) -> None:
+        """Raise ValueError for all that can be seen to be wrong before an image is read."""
+        _ = self.settings
+        choose_device(self.device)
+        require_writable(self.out, folder=True)
+        for folder in (self.fixed, self.moving):
+            if self.out.resolve() == folder.resolve():
+                raise InputError(f"{self.out}: a folder of its own needed for the result, found that of an input")
+
+    def is_done(self) -> bool:
+        """Whether OUT holds the finished result of this very job. Raises InputError where it is that of another."""
+        found = read_record(self.out)
+        if found is None:
+            return False
+        if _identity(found) != _identity(plain(self.record)):
+            raise InputError(f"{self.out}: holds {RECORD} of other images or settings; --force replaces that result")
+        return is_whole(self.out)
+
+
+@dataclass(frozen=True, eq=False)
+class Finished:
+    """A registration that was done and written."""
+
+    registration: Registration
+    seconds: float  # reading and computing
+
+    def summary(self, out: Path) -> str:
+        """The closing line, with what shows whether the result can be trusted."""
+        quality = self.registration.quality
+        return (
+            f"registered in {self.seconds:.1f} s: image similarity in the lung "
+            f"{quality.similarity_before:.3f} -> {quality.similarity_after:.3f} (1 is equal), "
+            f"folding {quality.folding_percent:.2f} %, mean Jacobian {quality.mean_jacobian:.3f} "
+            f"(ratio of the lung volumes {quality.volume_ratio:.3f}); result in {out}"
+        )
+
+
+def perform(job: Job, quiet: bool) -> Finished:
+    """Register and write the result, in place of an earlier one only when the new one is complete."""
+    start = time.perf_counter()
+    with progress_bar(quiet) as progress:
+        pair = read_pair(job.fixed, job.moving, job.fixed_mask, job.moving_mask)
+        try:
+            done = register(pair, config=job.settings, device=job.device, seed=job.seed, progress=progress)
+        except ValueError as error:
+            raise InputError(_naming_files(str(error), job)) from error
+    finished = Finished(done, time.perf_counter() - start)
+    _write(job, finished, pair)
+    _remark(done.quality)
+    return finished
+
+
+def _identity(record: dict[str, Any]) -> list[Any]:
+    """What makes two results the same: program, settings, seed and contents of the inputs, whatever their names."""
+    inputs = record.get("inputs")
+    files = inputs if isinstance(inputs, dict) else {}
+    digests = {role: file.get("sha256") if isinstance(file, dict) else None for role, file in files.items()}
+    return [digests, *(record.get(key) for key in ("graphreg", "configuration", "seed"))]
+
+
+def _naming_files(message: str, job: Job) -> str:
+    """The message with the file in place of the words of the library."""
+    for words, file in (("fixed image", job.fixed), ("moving image", job.moving)):
+        if message.startswith(words):
+            return f"{file}{message.removeprefix(words)}"
+    return f"{job.fixed} and {job.moving}: {message}"
+
+
+def _write(job: Job, finished: Finished, pair: ImagePair) -> None:
+    done = finished.registration
+    outcome = {
+        "device": done.device,
+        "seconds": finished.seconds,
+        "stages": {name: asdict(cost) for name, cost in done.costs.items()},
+        "keypoints": len(done.keypoints.keypoints),
+        "quality": asdict(done.quality),
+    }
+    write_result(job.out, done.field, done.warp(pair.moving), done.keypoints, job.record | outcome)
+
+
+def _remark(quality: Quality) -> None:
+    before, after = quality.similarity_before, quality.similarity_after
+    if not after > before:
+        warn(f"the images agree no better after registration ({after:.3f}) than before ({before:.3f})")
+    jacobian, ratio = quality.mean_jacobian, quality.volume_ratio
+    if not abs(jacobian - ratio) <= APART * ratio:
+        warn(
+            f"the motion changes the lung to {jacobian:.2f} of its volume, but the masks differ by {ratio:.2f}: "
+            "check both masks and the warped image"
+        )

@@ -1,0 +1,41 @@
+"""The options that verbs share, each described once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from graphreg.cli.console import note_debug
+from graphreg.config import PRESETS, REGULARISERS
+
+IMAGE = "NIfTI, MetaImage or NRRD file, or folder of a DICOM series"
+
+Fixed = Annotated[Path, typer.Argument(metavar="FIXED", help=f"{IMAGE}, in HU.")]
+Moving = Annotated[Path, typer.Argument(metavar="MOVING", help="The scan to bring onto FIXED; formats as for FIXED.")]
+Transform = Annotated[Path, typer.Argument(metavar="TRANSFORM", help="transform.h5 as 'graphreg register' writes it.")]
+
+OutFolder = Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="Folder for the result.")]
+FixedMask = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Lungs of FIXED (not zero), on its grid; else found automatically.")
+]
+MovingMask = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Lungs of MOVING, on its grid; else found automatically.")
+]
+Preset = Annotated[str, typer.Option(metavar="NAME", help=f"Settings to start from: {', '.join(PRESETS)}.")]
+Config = Annotated[
+    Path | None, typer.Option(metavar="FILE.toml", help="Settings in place of those of the preset; lengths in mm.")
+]
+Regulariser = Annotated[
+    str | None, typer.Option(metavar="NAME", help=f"One of {', '.join(REGULARISERS)}; else that of the settings.")
+]
+NoRefinement = Annotated[
+    bool, typer.Option("--no-refinement", help="Changes nothing in this version, which has no refinement stage yet.")
+]
+Device = Annotated[str, typer.Option(metavar="NAME", help="auto (CUDA where there is one, else CPU), cpu, cuda, mps.")]
+Seed = Annotated[int, typer.Option(metavar="N", help="Recorded with the result; no stage draws at random so far.")]
+PhantomSeed = Annotated[int, typer.Option(metavar="N", min=0, help="Every number is another patient and breath.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace another result in OUT, once the new one is computed.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress bar and no closing line; warnings remain.")]
+Debug = Annotated[
+    bool, typer.Option("--debug", callback=note_debug, is_eager=True, help="Show the traceback of an error.")
+]

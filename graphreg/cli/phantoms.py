@@ -1,0 +1,116 @@
+"""``graphreg phantom`` and ``graphreg demo``: a pair with known truth, and the whole program shown on it."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from graphreg import __version__
+from graphreg.analysis.metrics import summarise, tre
+from graphreg.cli import options
+from graphreg.cli.console import say
+from graphreg.cli.evaluating import table
+from graphreg.cli.job import Job, perform
+from graphreg.grid import mask_points_mm
+from graphreg.io import InputError, read_volume, write_comparison, write_landmarks, write_volume
+from graphreg.io.results import RECORD, require_writable, write_json
+from graphreg.phantom import Phantom, PhantomConfig, make_phantom
+from graphreg.records import Landmarks
+from graphreg.stages.resampling import AIR_HU, identity, resample
+
+MARK = "phantom.json"
+FILES = ("fixed.nii.gz", "moving.nii.gz", "fixed_mask.nii.gz", "moving_mask.nii.gz", "landmarks.csv", "jacobian.nii.gz")
+CHUNK = 1 << 16  # points whose truth is worked out at once
+TRUTH = 20000  # points of the lung at which the demo is measured
+
+OutPhantom = Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="Folder for the files.")]
+OutDemo = Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="Folder for the result and the pictures.")]
+Spacing = Annotated[
+    tuple[float, float] | None,
+    typer.Option(metavar="PLANE SLICES", help="Of both images, in mm; else 1.4 2.5 fixed and 1.5 2.0 moving."),
+]
+
+
+def phantom(
+    out: OutPhantom, seed: options.PhantomSeed = 0, spacing: Spacing = None, debug: options.Debug = False
+) -> None:
+    """Make a breathing phantom with known motion.
+
+    An inhale (fixed) and an exhale (moving) chest CT of nobody, and the exact motion between their lungs.
+
+    Writes fixed.nii.gz and moving.nii.gz in HU, their lung masks fixed_mask.nii.gz and moving_mask.nii.gz,
+    landmarks.csv (fixed and moving, LPS mm), jacobian.nii.gz (exact determinant of the motion in the fixed lungs, 1
+    elsewhere) and phantom.json.
+    """
+    _require_own(out, out)
+    config = PhantomConfig(fixed_spacing_mm=spacing, moving_spacing_mm=spacing) if spacing else PhantomConfig()
+    moved_mm = write_phantom(out, make_phantom(seed, config), seed, config)
+    say(f"phantom of seed {seed}, whose lungs move by {moved_mm:.1f} mm on average: {out}")
+
+
+def demo(out: OutDemo = Path("graphreg-demo"), seed: options.PhantomSeed = 0, debug: options.Debug = False) -> None:
+    """Register a phantom and measure the result.
+
+    Makes a breathing phantom pair, registers it, measures the error against the exact motion, and draws both.
+
+    Writes the phantom to OUT/phantom, the result to OUT as 'graphreg register' does, and overlays to OUT as
+    comparison.png: fixed image red, moving image cyan, above before and below after registration.
+    """
+    data = out / "phantom"
+    _require_own(out, data)
+    config = PhantomConfig()
+    truth = make_phantom(seed, config)
+    write_phantom(data, truth, seed, config)
+    job = Job(data / "fixed.nii.gz", data / "moving.nii.gz", out)
+    job.check()
+    finished = perform(job, quiet=False)
+    done = finished.registration
+    fixed, moving = read_volume(job.fixed), read_volume(job.moving)
+    rows = {}
+    for name, points in (("vessel branchings", truth.landmarks), ("whole lung", _spread(truth))):
+        for when, motion in (("before", identity), ("after", done.field)):
+            rows[f"{name}, {when}"] = summarise(tre(motion, points))
+    before = resample(moving, fixed.grid, identity, outside=AIR_HU)
+    write_comparison(out / "comparison.png", fixed, before, done.warp(moving), truth.pair.fixed_mask)
+    say(table(rows))
+    say(finished.summary(out))
+    say(f"pictures before (above) and after (below): {out / 'comparison.png'}")
+
+
+def write_phantom(folder: Path, made: Phantom, seed: int, config: PhantomConfig) -> float:
+    """The files of a phantom; returns the mean motion in the fixed lungs in mm."""
+    pair = made.pair
+    assert pair.fixed_mask is not None and pair.moving_mask is not None
+    for role, volume, mask in (("fixed", pair.fixed, pair.fixed_mask), ("moving", pair.moving, pair.moving_mask)):
+        write_volume(volume, folder / f"{role}.nii.gz")
+        write_volume((volume.grid, mask), folder / f"{role}_mask.nii.gz")
+    write_landmarks(folder / "landmarks.csv", made.landmarks)
+    points_mm = mask_points_mm(pair.fixed_mask, pair.fixed.grid)
+    jacobian = torch.ones(pair.fixed.grid.shape)
+    jacobian[pair.fixed_mask] = torch.cat([made.jacobian(part) for part in points_mm.split(CHUNK)]).float()
+    write_volume((pair.fixed.grid, jacobian), folder / "jacobian.nii.gz", as_float=True)
+    moved_mm = torch.cat([(made.motion(part) - part).norm(dim=1) for part in points_mm.split(CHUNK)]).mean().item()
+    record = {"graphreg": __version__, "seed": seed, "configuration": asdict(config), "mean_displacement_mm": moved_mm}
+    write_json(folder / MARK, record)
+    return moved_mm
+
+
+def _spread(made: Phantom) -> Landmarks:
+    """Points all over the fixed lungs with their exact motion."""
+    assert made.pair.fixed_mask is not None
+    points_mm = mask_points_mm(made.pair.fixed_mask, made.pair.fixed.grid)
+    points_mm = points_mm[:: len(points_mm) // TRUTH + 1]
+    return Landmarks(points_mm, torch.cat([made.motion(part) for part in points_mm.split(CHUNK)]))
+
+
+def _require_own(out: Path, data: Path) -> None:
+    """Raise InputError where a folder cannot be written or holds files that are not those of an earlier phantom."""
+    require_writable(data, folder=True)
+    if (data / MARK).exists():
+        return
+    taken = [out / RECORD, *(data / name for name in FILES)]
+    for path in taken:
+        if path.exists():
+            raise InputError(f"{out}: a folder without {path.name}, or an earlier phantom's, needed, found one in it")

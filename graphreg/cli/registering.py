@@ -1,0 +1,39 @@
+"""``graphreg register``: two scans to a folder with the result."""
+
+from graphreg.cli import options
+from graphreg.cli.console import say
+from graphreg.cli.job import Job, perform
+
+
+def register(
+    fixed: options.Fixed,
+    moving: options.Moving,
+    out: options.OutFolder,
+    fixed_mask: options.FixedMask = None,
+    moving_mask: options.MovingMask = None,
+    preset: options.Preset = "inhale-exhale",
+    config: options.Config = None,
+    regulariser: options.Regulariser = None,
+    no_refinement: options.NoRefinement = False,
+    device: options.Device = "auto",
+    seed: options.Seed = 0,
+    force: options.Force = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Find the motion from FIXED to MOVING.
+
+    The folder OUT gets: transform.h5, an ITK transform that maps points of FIXED to MOVING in LPS mm;
+    warped.nii.gz, MOVING on the grid of FIXED; keypoints.csv, matching points in LPS mm with their confidence;
+    registration.json, the settings, costs and quality figures.
+
+    A finished result of the same images and settings in OUT is left alone.
+    """
+    job = Job(fixed, moving, out, fixed_mask, moving_mask, preset, config, regulariser, device, seed)
+    job.check()
+    if not force and job.is_done():
+        say(f"nothing to do: {out} already holds the result of these images and settings")
+        return
+    finished = perform(job, quiet)
+    if not quiet:
+        say(finished.summary(out))

@@ -1,0 +1,124 @@
+"""The folder that holds one result: transform, warped image, keypoints, and last the record that marks it as finished.
+
+Also what tells whether a result can be written at all, and whether two inputs are the same.
+"""
+
+import hashlib
+import json
+import math
+import tempfile
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from graphreg.io.errors import PathInput, unsuitable
+from graphreg.io.files import atomic_path, write_text
+from graphreg.io.hdf5 import clear_times
+from graphreg.io.images import write_volume
+from graphreg.io.landmarks import write_keypoints
+from graphreg.io.transforms import write_transform
+from graphreg.records import DenseField, Displacements, Volume
+
+TRANSFORM, WARPED, KEYPOINTS, RECORD = "transform.h5", "warped.nii.gz", "keypoints.csv", "registration.json"
+DETACHED = (".mhd", ".nhdr")  # text headers that name the files with the voxels
+TWINS = (".hdr", ".img")
+
+
+def write_result(
+    folder: PathInput, field: DenseField, warped: Volume, keypoints: Displacements, record: Mapping[str, Any]
+) -> None:
+    """The four files of a result, in place of an earlier one; all are written before the first is renamed."""
+    out = Path(folder)
+    with ExitStack() as stack:  # renames in the reverse of this order, the record last
+        paths = [stack.enter_context(atomic_path(out / name)) for name in (RECORD, KEYPOINTS, WARPED, TRANSFORM)]
+        write_transform(field, paths[3])
+        clear_times(paths[3])
+        write_volume(warped, paths[2])
+        points_mm = keypoints.keypoints.points_mm.double()
+        write_keypoints(paths[1], points_mm, points_mm + keypoints.vectors_mm.double(), keypoints.confidence.double())
+        write_json(paths[0], record)
+        (out / RECORD).unlink(missing_ok=True)  # from here on the earlier result is no longer whole
+
+
+def read_record(folder: PathInput) -> dict[str, Any] | None:
+    """The record of the result in a folder; empty where it cannot be read, None where there is none."""
+    path = Path(folder) / RECORD
+    if not path.exists():
+        return None
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def is_whole(folder: PathInput) -> bool:
+    """Whether a folder holds all files of a result."""
+    return all((Path(folder) / name).is_file() for name in (TRANSFORM, WARPED, KEYPOINTS, RECORD))
+
+
+def write_json(path: PathInput, content: Mapping[str, Any]) -> None:
+    """Strict JSON, whole or not at all; numbers that are not finite become null."""
+    write_text(path, json.dumps(plain(content), indent=2, allow_nan=False) + "\n")
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON gives it back: tuples are lists, NaN and infinity are None."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def fingerprint(path: PathInput) -> str:
+    """SHA-256 of a file, or of all files of a folder or of a header with its voxels elsewhere. Raises InputError."""
+    source = Path(path)
+    if not source.exists():
+        raise unsuitable(path, "an image file or DICOM series folder", "nothing")
+    files = _files(source)
+    try:
+        digests = [_digest(file) for file in files]
+    except OSError as error:
+        raise unsuitable(path, "a file that can be read", error.strerror or "none") from None
+    if files == [source]:
+        return digests[0]
+    return hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()  # whatever the files are called
+
+
+def require_writable(path: PathInput, folder: bool = False) -> None:
+    """Raise InputError where a file, or files in a folder, cannot be written. Leaves nothing behind."""
+    target = Path(path)
+    if target.exists() and target.is_dir() != folder:
+        wanted, found = ("folder", "file") if folder else ("file", "folder")
+        raise unsuitable(path, f"a {wanted} to write to", f"a {found}")
+    place = target if folder else target.parent
+    while not place.exists():
+        place = place.parent
+    if not place.is_dir():
+        raise unsuitable(path, "a place in a folder", f"the file {place}")
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        raise unsuitable(path, "a place that can be written", f"{place}: {error.strerror}") from None
+
+
+def _files(source: Path) -> list[Path]:
+    """All files that hold an image."""
+    if source.is_dir():
+        return sorted(file for file in source.iterdir() if file.is_file() and not file.name.startswith("."))
+    suffix = source.suffix.lower()
+    beside = (file for file in source.parent.iterdir() if file.is_file() and file != source)
+    if suffix in DETACHED:
+        header = source.read_text(encoding="utf-8", errors="replace")
+        return [source, *sorted(file for file in beside if file.name in header)]
+    if suffix in TWINS:
+        return [source, *(file for file in beside if file.stem == source.stem and file.suffix.lower() in TWINS)]
+    return [source]
+
+
+def _digest(file: Path) -> str:
+    with open(file, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

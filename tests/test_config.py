@@ -1,0 +1,163 @@
+"""Settings: presets, overrides by name, and what is refused with the name of the field."""
+
+import tomllib
+from dataclasses import fields, is_dataclass, replace
+
+import pytest
+
+from graphreg.config import INHALE_EXHALE, PRESETS, RegistrationConfig, override, preset
+
+
+def test_a_text_overrides_what_it_names_and_nothing_else():
+    toml = """
+    regulariser = "none"
+    field_spacing_mm = 3.5
+    window_hu = [-950, 100.0]
+    [mask]
+    closing_mm = 6.0
+    [levels.coarse.costs]
+    radius_mm = 30.0
+    symmetric = true
+    [levels.middle.mean_field]
+    couplings = [0.5, 1, 2.0]
+    """
+    changed = override(INHALE_EXHALE, toml)
+    coarse, middle, *rest = INHALE_EXHALE.levels
+    expected = replace(
+        INHALE_EXHALE,
+        regulariser="none",
+        field_spacing_mm=3.5,
+        window_hu=(-950.0, 100.0),
+        mask=replace(INHALE_EXHALE.mask, closing_mm=6.0),
+        levels=(
+            replace(coarse, costs=replace(coarse.costs, radius_mm=30.0, symmetric=True)),
+            replace(middle, mean_field=replace(middle.mean_field, couplings=(0.5, 1.0, 2.0))),
+            *rest,
+        ),
+    )
+    assert changed == expected != INHALE_EXHALE
+
+
+def test_an_empty_text_changes_nothing():
+    assert override(INHALE_EXHALE, "") == INHALE_EXHALE
+    assert override(INHALE_EXHALE, "[levels.coarse]\n[mask]\n") == INHALE_EXHALE
+
+
+def test_whole_numbers_are_taken_for_lengths_and_become_floats():
+    changed = override(INHALE_EXHALE, "field_spacing_mm = 3\nwindow_hu = [-1000, 0]")
+    assert repr((changed.field_spacing_mm, changed.window_hu)) == "(3.0, (-1000.0, 0.0))"
+
+
+def to_toml(config, path=""):
+    """Every value of the settings, a table for each dataclass and for each level by its name."""
+    lines, tables = [], []
+    for f in fields(config):
+        value = getattr(config, f.name)
+        if is_dataclass(value):
+            tables += [f"[{path}{f.name}]", *to_toml(value, f"{path}{f.name}.")]
+        elif isinstance(value, tuple) and is_dataclass(value[0]):
+            for level in value:
+                tables += [f"[{path}{f.name}.{level.name}]", *to_toml(level, f"{path}{f.name}.{level.name}.")]
+        else:
+            shown = str(value).lower() if isinstance(value, bool) else repr(value)
+            lines.append(f"{f.name} = {shown.replace('(', '[').replace(')', ']')}")
+    return lines + tables
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_setting_of_a_preset_can_be_written_down_and_read_back(name):
+    config = preset(name)
+    toml = "\n".join(to_toml(config))
+    assert len(tomllib.loads(toml)) == len(fields(RegistrationConfig))
+    assert override(config, toml) == config
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_go_from_coarse_to_fine(name):
+    levels = preset(name).levels
+    spacings = [level.spacing_mm for level in levels]
+    radii = [level.costs.radius_mm for level in levels]
+    steps = [level.costs.step_mm for level in levels]
+    for values in (spacings, radii, steps):
+        assert values == sorted(values, reverse=True)
+    for coarse, fine in zip(levels, levels[1:], strict=False):
+        assert fine.costs.radius_mm >= coarse.costs.step_mm  # what one label of the level before leaves is in reach
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_label_steps_of_presets_are_whole_voxels(name):
+    for level in preset(name).levels:
+        assert (level.costs.step_mm / level.spacing_mm) % 1 == 0
+        assert (level.costs.radius_mm / level.costs.step_mm) % 1 == 0
+
+
+@pytest.mark.parametrize(
+    ("toml", "message"),
+    [
+        ("nonsense = 1", "unknown setting 'nonsense'; there are levels, regulariser"),
+        ("[mask]\nnonsense = 1", "unknown setting 'mask.nonsense'"),
+        ("[levels.coarse.costs]\nreach = 1", "unknown setting 'levels.coarse.costs.reach'"),
+        ("[levels.tiny]\nspacing_mm = 1.0", "levels are the tables coarse, .*got tiny"),
+        ("[levels]\ncoarse = 3", "levels are the tables coarse, .*got coarse = 3"),
+        ("levels = 3", "levels must be of type tuple"),
+        ("[[levels]]\nspacing_mm = 3.0", "levels must be of type tuple"),
+        ("mask = 1", "mask must be of type MaskConfig"),
+        ("regulariser = 1", "regulariser must be of type str"),
+        ("field_spacing_mm = 'wide'", "field_spacing_mm must be of type float, got 'wide'"),
+        ("field_spacing_mm = true", "field_spacing_mm must be of type float, got True"),
+        ("field_spacing_mm = [1.0, 2.0]", "field_spacing_mm must be of type float"),
+        ("window_hu = 5", "window_hu must be of type tuple"),
+        ("window_hu = [-1000.0]", "window_hu must hold 2 values"),
+        ("window_hu = [-1000, 0, 200]", "window_hu must hold 2 values"),
+        ("window_hu = ['low', 'high']", "window_hu must be of type float, got 'low'"),
+        ("[levels.coarse.keypoints]\ncount = 500.0", "levels.coarse.keypoints.count must be of type int"),
+        ("[levels.coarse.costs]\nsymmetric = 1", "levels.coarse.costs.symmetric must be of type bool"),
+    ],
+)
+def test_what_is_unknown_or_of_another_type_is_refused_with_its_whole_name(toml, message):
+    with pytest.raises(ValueError, match=message):
+        override(INHALE_EXHALE, toml)
+
+
+@pytest.mark.parametrize(
+    ("toml", "message"),
+    [
+        ("regulariser = 'magic'", "regulariser must be one of belief-propagation, mean-field, none, got 'magic'"),
+        ("field_spacing_mm = 0", "field_spacing_mm must be positive"),
+        ("field_spacing_mm = nan", "field_spacing_mm must be finite"),
+        ("window_hu = [200, -1000]", "window_hu must rise"),
+        ("[levels.coarse]\nspacing_mm = -1", "coarse.spacing_mm must be positive"),
+        ("[levels.coarse]\nspacing_mm = inf", "coarse.spacing_mm must be finite"),
+        ("[levels.coarse]\nname = 'middle'", "names of their own"),
+        ("[levels.coarse.keypoints]\ncount = 3", "keypoints.count"),
+        ("[levels.coarse.costs]\nstep_mm = 0", "cost labels"),
+        ("[levels.coarse.graph]\nneighbours = 0", "graph.neighbours"),
+        ("[levels.coarse.mean_field]\ndata_weight = 0", "mean_field.data_weight"),
+        ("[levels.coarse.mean_field]\ncouplings = []", "mean_field.couplings"),
+        ("[levels.coarse.belief_propagation]\nslack_mm = 0", "belief_propagation.slack_mm"),
+        ("[levels.coarse.none]\ndata_weight = 0", "none.data_weight"),
+        ("[levels.coarse.spline]\nsmoothness_mm = -1", "spline"),
+        ("[levels.coarse.descriptors]\ndilation_mm = 0", "descriptor"),
+        ("[mask]\nclosing_mm = 0", "Mask"),
+        ("[alignment]\nsteps = -1", "Alignment"),
+        ("this is no toml", "line 1"),
+    ],
+)
+def test_what_is_out_of_range_is_refused_with_its_name(toml, message):
+    with pytest.raises(ValueError, match=message):
+        override(INHALE_EXHALE, toml)
+
+
+def test_settings_without_a_level_are_refused():
+    with pytest.raises(ValueError, match="at least one level"):
+        replace(INHALE_EXHALE, levels=())
+
+
+def test_an_unknown_preset_is_refused_with_the_names_there_are():
+    with pytest.raises(ValueError, match="preset must be one of inhale-exhale, .*got 'other'"):
+        preset("other")
+
+
+def test_settings_cannot_change_unseen():
+    with pytest.raises(AttributeError):
+        INHALE_EXHALE.regulariser = "none"
