@@ -71,33 +71,46 @@ class RegistrationConfig:
             raise ValueError(f"field_spacing_mm must be positive, got {self.field_spacing_mm}")
 
 
+# What each step is worth was measured, see benchmarks/README.md. Keypoints differ from level to level on purpose: the
+# errors of one set are corrected by the next.
 INHALE_EXHALE = RegistrationConfig(
     levels=(
         LevelConfig(
             name="coarse",
             spacing_mm=1.5,
-            keypoints=KeypointConfig(count=2048, sigma_mm=1.4, separation_mm=2.3),
+            keypoints=KeypointConfig(count=2048, sigma_mm=1.4),
             descriptors=DescriptorConfig(dilation_mm=1.5, radius_mm=1.5),
-            costs=CostConfig(radius_mm=45.0, step_mm=3.0, patch=2),
-            mean_field=MeanField(data_weight=200.0, couplings=(0.01, 0.03, 0.1, 0.1, 0.1)),
+            costs=CostConfig(radius_mm=45.0, step_mm=3.0),
+            mean_field=MeanField(couplings=(0.01, 0.03, 0.1, 0.1, 0.1)),
+            spline=SplineConfig(smoothness_mm=3.0),
         ),
         LevelConfig(
             name="middle",
             spacing_mm=1.5,
-            keypoints=KeypointConfig(count=3072, sigma_mm=1.4, separation_mm=2.3),
+            keypoints=KeypointConfig(count=3072, sigma_mm=1.2),
             descriptors=DescriptorConfig(dilation_mm=1.5, radius_mm=1.5),
-            costs=CostConfig(radius_mm=9.0, step_mm=1.5, patch=2),
-            mean_field=MeanField(data_weight=200.0, couplings=(0.03, 0.1, 0.1, 0.1)),
+            costs=CostConfig(radius_mm=9.0, step_mm=1.5),
+            mean_field=MeanField(couplings=(0.03, 0.1, 0.1, 0.1)),
+            belief_propagation=BeliefPropagation(slack_mm=2.0),
             spline=SplineConfig(smoothness_mm=1.0),
         ),
         LevelConfig(
             name="fine",
             spacing_mm=1.25,
-            keypoints=KeypointConfig(count=3072, sigma_mm=1.4, separation_mm=2.3),
+            keypoints=KeypointConfig(count=3072, sigma_mm=1.2),
             descriptors=DescriptorConfig(dilation_mm=1.25, radius_mm=1.25),
-            costs=CostConfig(radius_mm=3.75, step_mm=1.25, patch=2, symmetric=True),
-            mean_field=MeanField(data_weight=200.0, couplings=(0.1, 0.1, 0.1)),
-            spline=SplineConfig(smoothness_mm=1.0),
+            costs=CostConfig(radius_mm=3.75, step_mm=1.25, symmetric=True),
+            belief_propagation=BeliefPropagation(slack_mm=2.0),
+            spline=SplineConfig(smoothness_mm=0.3),
+        ),
+        LevelConfig(
+            name="finest",
+            spacing_mm=1.25,
+            keypoints=KeypointConfig(count=4096, sigma_mm=1.0, separation_mm=1.5),
+            descriptors=DescriptorConfig(dilation_mm=1.25, radius_mm=1.25),
+            costs=CostConfig(radius_mm=3.75, step_mm=1.25, symmetric=True),
+            belief_propagation=BeliefPropagation(slack_mm=2.0),
+            spline=SplineConfig(smoothness_mm=0.3),
         ),
     )
 )

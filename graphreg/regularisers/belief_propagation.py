@@ -21,29 +21,21 @@ from graphreg.regularisers.protocol import confidence, soft_argmin
 class BeliefPropagation:
     """Regulariser. Raises ValueError where a number is out of range."""
 
-    data_weight: float = 40.0  # a
-    slack_mm: float = 2.0  # s: difference of neighbours that costs half a unit
+    data_weight: float = 200.0  # a
+    slack_mm: float = 4.0  # s: difference of neighbours at the median distance l that costs half a unit
     temperature: float = 1.0  # of the soft minimum that reads the displacement
-    trees: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("data_weight", "slack_mm", "temperature", "trees"):
+        for name in ("data_weight", "slack_mm", "temperature"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"belief_propagation.{name} must be positive, got {getattr(self, name)}")
 
     def __call__(self, costs: CostVolume, graph: KeypointGraph) -> Displacements:
-        data = costs.costs * self.data_weight
-        total = torch.zeros_like(data)
-        lengths = graph.lengths_mm
-        typical = float(lengths.median())
-        generator = torch.Generator().manual_seed(0)
-        for tree in range(self.trees):
-            noise = torch.rand(lengths.shape, generator=generator).to(lengths) if tree else torch.zeros_like(lengths)
-            parents, edge_mm = spanning_forest(graph, lengths * (1 + noise))
-            step = costs.labels.spacing_mm[0]
-            weights = (step / self.slack_mm) ** 2 / 2 * typical / edge_mm.to(data).clamp_min(0.1 * typical)
-            total += min_marginals(data, parents, weights)
-        energies = total / self.trees
+        parents, edge_mm = spanning_forest(graph, graph.lengths_mm)
+        typical = graph.lengths_mm.median()
+        step = costs.labels.spacing_mm[0]
+        weights = (step / self.slack_mm) ** 2 / 2 * typical / torch.maximum(edge_mm, 0.1 * typical)
+        energies = min_marginals(costs.costs * self.data_weight, parents, weights.to(costs.costs))
         mean, variance = soft_argmin(energies / self.temperature, costs.labels)
         return Displacements(costs.keypoints, mean, confidence(variance, costs.labels))
 

@@ -4,7 +4,7 @@ With quadratic edges the mean-field update needs only the neighbours' expected d
 
     q_i(d) ~ exp(-(a c_i(d) + b |d - m_i|^2)),   m_i = mean of E_q[d_j] over the neighbours j,
 
-swept with a coupling b that grows, so that certain keypoints speak first.
+where certain keypoints weigh more in m_i, and the coupling b may grow from sweep to sweep, so that they speak first.
 """
 
 from dataclasses import dataclass
@@ -20,14 +20,12 @@ from graphreg.regularisers.protocol import confidence, soft_argmin
 class MeanField:
     """Regulariser. Raises ValueError where a number is out of range."""
 
-    data_weight: float = 40.0  # a
-    couplings: tuple[float, ...] = (0.003, 0.01, 0.03, 0.1, 0.3)  # b per squared mm, one sweep each
-    smoothing: int = 2
+    data_weight: float = 200.0  # a
+    couplings: tuple[float, ...] = (0.1, 0.1, 0.1)  # b per squared mm, one sweep each
 
     def __post_init__(self) -> None:
-        if not self.data_weight > 0 or self.smoothing < 1:
-            got = f"{self.data_weight} and {self.smoothing}"
-            raise ValueError(f"mean_field.data_weight must be positive and smoothing at least 1, got {got}")
+        if not self.data_weight > 0:
+            raise ValueError(f"mean_field.data_weight must be positive, got {self.data_weight}")
         if not self.couplings or not all(b >= 0 for b in self.couplings):
             raise ValueError(f"mean_field.couplings must be numbers of at least 0, got {self.couplings}")
 
@@ -35,10 +33,7 @@ class MeanField:
         data = costs.costs * self.data_weight
         mean, variance = soft_argmin(data, costs.labels)
         for coupling in self.couplings:
-            certainty = 1 / (1 + variance)
-            centre = neighbour_mean(mean, certainty, graph)
-            for _ in range(self.smoothing - 1):
-                centre = neighbour_mean(centre, torch.ones_like(certainty), graph)
+            centre = neighbour_mean(mean, 1 / (1 + variance), graph)
             energies = data + coupling * _squared_distance(centre, costs)
             mean, variance = soft_argmin(energies, costs.labels)
         return Displacements(costs.keypoints, mean, confidence(variance, costs.labels))

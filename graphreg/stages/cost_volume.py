@@ -82,7 +82,7 @@ def _correlate(
     centres = anchor.grid.to_index(keypoints.points_mm).round().long()
     pattern = patch_offsets(config.patch).to(centres.device)
     window = _cube(config.patch + labels.shape[0] // 2, stride * sign, centres.device)
-    anchors, searches = (torch.cat((v.data, v.data.square().sum(0)[None])).flatten(1).T.contiguous() for v in (anchor, search))
+    anchors, searches = _rows(anchor.data), _rows(search.data)
     costs = anchor.data.new_empty(len(keypoints), *labels.shape)
     for first in range(0, len(keypoints), config.chunk):
         chunk = centres[first : first + config.chunk]
@@ -91,6 +91,14 @@ def _correlate(
         corners = pattern + config.patch
         costs[first : first + config.chunk] = _patch_ssd(anchors[patch], weights.flatten()[patch], m, corners)
     return CostVolume(keypoints, labels, costs)
+
+
+def _rows(data: Tensor) -> Tensor:
+    """Descriptors (C, D, H, W) and their squared norm as rows (voxels, C + 1): what belongs to a voxel lies together."""
+    rows = data.new_empty(data[0].numel(), len(data) + 1)
+    rows[:, :-1] = data.flatten(1).T
+    rows[:, -1] = data.square().sum(0).flatten()
+    return rows
 
 
 def _patch_ssd(f: Tensor, w: Tensor, m: Tensor, corners: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ CHUNK = 2048  # rows of the distance matrix at once; bounds memory
 class GraphConfig:
     """Neighbourhood of a keypoint. Raises ValueError where a number is out of range."""
 
-    neighbours: int = 15  # k, without the point itself
+    neighbours: int = 10  # k, without the point itself
 
     def __post_init__(self) -> None:
         if self.neighbours < 1:

@@ -23,7 +23,7 @@ class KeypointConfig:
 
     count: int = 2048  # keypoints wanted; fewer where the image has fewer local maxima
     sigma_mm: float = 2.0  # smoothing of the structure tensor
-    separation_mm: float = 4.0  # no stronger point within this distance along an axis
+    separation_mm: float = 2.3  # no stronger point within this distance along an axis
     brightest_hu: float = 200.0  # intensities are cut here, so that bone attracts no points
 
     def __post_init__(self) -> None:
