@@ -15,19 +15,20 @@ from graphreg.analysis.field import compose
 from graphreg.analysis.quality import assess, mask_volume_mm3, similarity
 from graphreg.config import LevelConfig, RegistrationConfig
 from graphreg.config import preset as named_preset
-from graphreg.grid import Grid, mask_points_mm
+from graphreg.grid import Grid
 from graphreg.monitor import Monitor, Progress, StageCost
-from graphreg.records import DenseField, Displacements, FeatureVolume, ImagePair, Quality, Volume
+from graphreg.records import DenseField, Displacements, ImagePair, Quality, Volume
 from graphreg.stages.alignment import align_masks
 from graphreg.stages.cost_volume import compare
 from graphreg.stages.descriptors import describe
 from graphreg.stages.graph import connect
 from graphreg.stages.keypoints import detect
 from graphreg.stages.mask import find_lungs
-from graphreg.stages.resampling import AIR_HU, Motion, identity, prepare, resample, resample_mask
+from graphreg.stages.resampling import AIR_HU, Motion, crop, identity, prepare, region, resample, resample_mask
 from graphreg.stages.spline import interpolate
 
 MARGIN_MM = 10.0  # of the working grid around the fixed lungs
+CROP_MM = 25.0  # kept around the lungs of either image: the working grid, and filters at its border
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,12 +52,13 @@ class Registration:
 
 @dataclass(frozen=True, eq=False)
 class _Scene:
-    """What every level looks at."""
+    """What every level looks at: both images cropped to their lungs."""
 
     fixed: Volume
     moving: Volume
-    fixed_mask: Tensor
-    lung_points_mm: Tensor
+    fixed_mask: Tensor  # (D, H, W) bool, on the grid of fixed
+    lungs_mm: Tensor  # (8, 3), corners of the box of the fixed lungs
+    field_grid: Grid  # of the motion, over the whole fixed image
     config: RegistrationConfig
     monitor: Monitor
 
@@ -100,27 +102,41 @@ def _register(pair: ImagePair, config: RegistrationConfig, monitor: Monitor, see
             fixed_mask = find_lungs(pair.fixed, config.mask) if pair.fixed_mask is None else pair.fixed_mask
         with _about("moving image"):
             moving_mask = find_lungs(pair.moving, config.mask) if pair.moving_mask is None else pair.moving_mask
-        masks = (fixed_mask, moving_mask)
+    masks = (fixed_mask, moving_mask)
     with monitor.stage("alignment"):
         start = align_masks(masks[0], pair.fixed.grid, masks[1], pair.moving.grid, config.alignment)
-    lung_points = mask_points_mm(masks[0], pair.fixed.grid)
-    scene = _Scene(pair.fixed, pair.moving, masks[0], lung_points, config, monitor)
+    scene = _scene(pair, masks, config, monitor)
     motion: Motion = start
     for level in config.levels:
         field, keypoints = _refine(motion, level, scene)
         motion = field
     with monitor.stage("quality"):
         volumes = [mask_volume_mm3(m, v.grid) for m, v in zip(masks, (pair.fixed, pair.moving), strict=True)]
-        similarities = (_similarity(start, scene), _similarity(field, scene))
-        quality = assess(field, masks[0], pair.fixed.grid, similarities, volumes[1] / volumes[0])
+        before, after = _similarities(scene, start, field)
+        quality = assess(field, masks[0], pair.fixed.grid, (before, after), volumes[1] / volumes[0])
     device = monitor.device.type
     return Registration(field, keypoints, pair.fixed.grid, config, quality, monitor.costs, device, seed)
+
+
+def _scene(pair: ImagePair, masks: tuple[Tensor, Tensor], config: RegistrationConfig, monitor: Monitor) -> _Scene:
+    fixed_part, moving_part = (
+        region(mask, volume.grid, CROP_MM) for mask, volume in zip(masks, (pair.fixed, pair.moving), strict=True)
+    )
+    return _Scene(
+        fixed=crop(pair.fixed, fixed_part),
+        moving=crop(pair.moving, moving_part),
+        fixed_mask=masks[0][fixed_part],
+        lungs_mm=crop(pair.fixed, region(masks[0], pair.fixed.grid)).grid.corners_mm(),
+        field_grid=pair.fixed.grid.with_spacing(config.field_spacing_mm),
+        config=config,
+        monitor=monitor,
+    )
 
 
 def _refine(motion: Motion, level: LevelConfig, scene: _Scene) -> tuple[DenseField, Displacements]:
     """Stages 1 to 6 on one working grid: the motion so far, composed with what is left of it."""
     stage, config = scene.monitor.stage, scene.config
-    grid = Grid.covering(scene.lung_points_mm, level.spacing_mm, MARGIN_MM)
+    grid = Grid.covering(scene.lungs_mm, level.spacing_mm, MARGIN_MM)
     with stage("keypoints"), _about("fixed image"):
         fixed = resample(prepare(scene.fixed, level.spacing_mm, config.window_hu), grid, identity)
         mask = resample_mask(scene.fixed_mask, scene.fixed.grid, grid, identity)
@@ -137,7 +153,7 @@ def _refine(motion: Motion, level: LevelConfig, scene: _Scene) -> tuple[DenseFie
         displacements = level.regulariser(config.regulariser)(costs, graph)
         del costs
     with stage("spline"):
-        left = interpolate(displacements, scene.fixed.grid.with_spacing(config.field_spacing_mm), level.spline)
+        left = interpolate(displacements, scene.field_grid, level.spline)
         field = compose(motion, left)
     points_mm = keypoints.points_mm
     moved = Displacements(keypoints, field(points_mm) - points_mm, displacements.confidence)
@@ -153,15 +169,16 @@ def _about(image: str) -> Iterator[None]:
         raise type(error)(f"{image}: {error}") from error
 
 
-def _similarity(motion: Motion, scene: _Scene) -> float:
+def _similarities(scene: _Scene, *motions: Motion) -> tuple[float, ...]:
+    """Agreement of the descriptors in the fixed lungs under each motion, on a grid of twice the coarsest spacing."""
     level = scene.config.levels[0]
-    grid = Grid.covering(scene.lung_points_mm, 2 * level.spacing_mm, MARGIN_MM)
+    spacing_mm = 2 * level.spacing_mm
+    grid = Grid.covering(scene.lungs_mm, spacing_mm, MARGIN_MM)
     mask = resample_mask(scene.fixed_mask, scene.fixed.grid, grid, identity)
-    seen: list[FeatureVolume] = []
-    for volume, through in ((scene.fixed, identity), (scene.moving, motion)):
-        image = resample(prepare(volume, 2 * level.spacing_mm, scene.config.window_hu), grid, through)
-        seen.append(describe(image, level.descriptors))
-    return similarity(seen[0], seen[1], mask)
+    fixed, moving = (prepare(volume, spacing_mm, scene.config.window_hu) for volume in (scene.fixed, scene.moving))
+    features = describe(resample(fixed, grid, identity), level.descriptors)
+    seen = (describe(resample(moving, grid, motion), level.descriptors) for motion in motions)
+    return tuple(similarity(features, other, mask) for other in seen)
 
 
 def choose_device(name: str) -> torch.device:

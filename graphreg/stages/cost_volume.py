@@ -94,7 +94,7 @@ def _correlate(
 
 
 def _rows(data: Tensor) -> Tensor:
-    """Descriptors (C, D, H, W) and their squared norm as rows (voxels, C + 1): what belongs to a voxel lies together."""
+    """Descriptors (C, D, H, W) and their squared norm as rows (voxels, C + 1), one per voxel."""
     rows = data.new_empty(data[0].numel(), len(data) + 1)
     rows[:, :-1] = data.flatten(1).T
     rows[:, -1] = data.square().sum(0).flatten()

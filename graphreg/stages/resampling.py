@@ -1,15 +1,17 @@
 """Between the stages: an image as it looks through a motion, on another grid.  Volume, motion, grid -> Volume"""
 
+import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from graphreg.filters import gaussian
-from graphreg.grid import Grid, sample
+from graphreg.grid import Grid, box, sample
 from graphreg.records import Volume
 
 Motion = Callable[[Tensor], Tensor]  # points (..., 3) mm fixed -> (..., 3) mm moving
+Region = tuple[slice, slice, slice]  # indices (z, y, x)
 AIR_HU = -1024.0
 
 
@@ -26,6 +28,18 @@ def resample_mask(mask: Tensor, mask_grid: Grid, grid: Grid, motion: Motion) -> 
     """A mask (D, H, W) seen at motion(x) for every voxel x of a grid, bool; nothing lies beyond its border."""
     volume = Volume(mask_grid, mask.to(torch.float32))
     return resample(volume, grid, motion, outside=0.0).data > 0.5
+
+
+def region(mask: Tensor, grid: Grid, margin_mm: float = 0.0) -> Region:
+    """Indices of the box around a mask (D, H, W) on a grid, with a margin on every side."""
+    return box(mask, [math.ceil(margin_mm / s) for s in reversed(grid.spacing_mm)])
+
+
+def crop(volume: Volume, part: Region) -> Volume:
+    """That part of a volume, where it lies."""
+    depth, height, width = (span.stop - span.start for span in part)
+    grid = volume.grid.cropped([span.start for span in part], (depth, height, width))
+    return Volume(grid, volume.data[part].contiguous())
 
 
 def prepare(volume: Volume, spacing_mm: float, window_hu: tuple[float, float]) -> Volume:
