@@ -55,6 +55,17 @@ class Grid:
     def voxels(self) -> int:
         return math.prod(self.shape)
 
+    @property
+    def is_isotropic(self) -> bool:
+        """Whether the three spacings agree to a thousandth."""
+        return max(self.spacing_mm) - min(self.spacing_mm) <= 1e-3 * min(self.spacing_mm)
+
+    @property
+    def is_upright(self) -> bool:
+        """Whether the index axes point along x, y and z of the patient."""
+        pairs = zip(sum(self.direction, ()), sum(IDENTITY, ()), strict=True)
+        return all(abs(a - b) < 1e-3 for a, b in pairs)
+
     def matrix(self, like: Tensor) -> tuple[Tensor, Tensor]:
         """A (3, 3) and o (3,) with point = A @ index + o, both in (x, y, z) order, as the dtype and device of like."""
         columns = torch.tensor(self.direction, dtype=torch.float64) * torch.tensor(self.spacing_mm, dtype=torch.float64)
@@ -121,6 +132,12 @@ def box(mask: Tensor, margin: Sequence[int] = (0, 0, 0)) -> tuple[slice, slice, 
         occupied = mask.any(dim=[a for a in range(3) if a != axis]).nonzero()
         spans.append(slice(max(int(occupied[0]) - grow, 0), min(int(occupied[-1]) + grow + 1, size)))
     return spans[0], spans[1], spans[2]
+
+
+def mask_corners_mm(mask: Tensor, grid: Grid) -> Tensor:
+    """Corners (8, 3) in mm, float64, of the box of indices around the set voxels of a mask (D, H, W)."""
+    ends = [torch.tensor([span.start, span.stop - 1], dtype=torch.float64) for span in box(mask)]
+    return grid.to_mm(torch.cartesian_prod(*ends))
 
 
 def mask_points_mm(mask: Tensor, grid: Grid) -> Tensor:

@@ -1,6 +1,6 @@
 """What a run costs: seconds and peak memory per stage, and how far it is, for whoever listens."""
 
-import resource
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ class StageCost:
     """What one stage took; of stages that run once per level, their sum and their highest peak."""
 
     seconds: float
-    peak_mib: float  # highest memory of the process (or of the GPU) up to the end of the stage
+    peak_mib: float  # highest memory of the process (or of the GPU) up to the end of the stage, not of the stage alone
 
 
 @dataclass(eq=False)
@@ -48,5 +48,9 @@ def peak_memory_mib(device: torch.device) -> float:
     """Highest memory so far: of the GPU where there is one, else of the process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return math.nan
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20

@@ -15,12 +15,12 @@ from graphreg.analysis.field import compose
 from graphreg.analysis.quality import assess, mask_volume_mm3, similarity
 from graphreg.config import LevelConfig, RegistrationConfig
 from graphreg.config import preset as named_preset
-from graphreg.grid import Grid
+from graphreg.grid import Grid, mask_corners_mm
 from graphreg.monitor import Monitor, Progress, StageCost
 from graphreg.records import DenseField, Displacements, ImagePair, Quality, Volume
-from graphreg.stages.alignment import align_masks
+from graphreg.stages.alignment import Affine, align_masks
 from graphreg.stages.cost_volume import compare
-from graphreg.stages.descriptors import describe
+from graphreg.stages.descriptors import DescriptorConfig, describe
 from graphreg.stages.graph import connect
 from graphreg.stages.keypoints import detect
 from graphreg.stages.mask import find_lungs
@@ -28,6 +28,7 @@ from graphreg.stages.resampling import AIR_HU, Motion, crop, identity, prepare, 
 from graphreg.stages.spline import interpolate
 
 MARGIN_MM = 10.0  # of the working grid around the fixed lungs
+QUALITY_MM = 3.0  # spacing at which descriptors are compared before and after
 CROP_MM = 25.0  # kept around the lungs of either image: the working grid, and filters at its border
 
 
@@ -40,7 +41,7 @@ class Registration:
     fixed_grid: Grid
     config: RegistrationConfig
     quality: Quality
-    costs: dict[str, StageCost]  # per stage
+    stages: dict[str, StageCost]  # seconds and memory of each
     device: str
     seed: int
 
@@ -58,6 +59,7 @@ class _Scene:
     moving: Volume
     fixed_mask: Tensor  # (D, H, W) bool, on the grid of fixed
     lungs_mm: Tensor  # (8, 3), corners of the box of the fixed lungs
+    reach_mm: Tensor  # (16, 3), and of where pre-alignment puts the moving ones: a wide search stays inside
     field_grid: Grid  # of the motion, over the whole fixed image
     config: RegistrationConfig
     monitor: Monitor
@@ -79,7 +81,7 @@ def register(
         pair: two scans of one patient in HU; lung masks that it lacks are found automatically.
         preset: name of the settings, see ``graphreg.PRESETS``; ``config`` takes their place where it is given.
         regulariser: name of the regulariser in place of the one of the settings.
-        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        device: ``auto``, ``cpu`` or ``cuda``.
         seed: recorded with the result; no stage draws at random so far.
         progress: called with the name of each stage as it starts and the share of the run that is done.
 
@@ -105,10 +107,10 @@ def _register(pair: ImagePair, config: RegistrationConfig, monitor: Monitor, see
     masks = (fixed_mask, moving_mask)
     with monitor.stage("alignment"):
         start = align_masks(masks[0], pair.fixed.grid, masks[1], pair.moving.grid, config.alignment)
-    scene = _scene(pair, masks, config, monitor)
+    scene = _scene(pair, masks, start, config, monitor)
     motion: Motion = start
     for level in config.levels:
-        field, keypoints = _refine(motion, level, scene)
+        field, keypoints = _run_level(motion, level, scene)
         motion = field
     with monitor.stage("quality"):
         volumes = [mask_volume_mm3(m, v.grid) for m, v in zip(masks, (pair.fixed, pair.moving), strict=True)]
@@ -118,25 +120,29 @@ def _register(pair: ImagePair, config: RegistrationConfig, monitor: Monitor, see
     return Registration(field, keypoints, pair.fixed.grid, config, quality, monitor.costs, device, seed)
 
 
-def _scene(pair: ImagePair, masks: tuple[Tensor, Tensor], config: RegistrationConfig, monitor: Monitor) -> _Scene:
-    fixed_part, moving_part = (
-        region(mask, volume.grid, CROP_MM) for mask, volume in zip(masks, (pair.fixed, pair.moving), strict=True)
-    )
+def _scene(
+    pair: ImagePair, masks: tuple[Tensor, Tensor], start: Affine, config: RegistrationConfig, monitor: Monitor
+) -> _Scene:
+    images = (pair.fixed, pair.moving)
+    parts = [region(mask, volume.grid, CROP_MM) for mask, volume in zip(masks, images, strict=True)]
+    lungs_mm, moving_lungs_mm = (mask_corners_mm(mask, volume.grid) for mask, volume in zip(masks, images, strict=True))
     return _Scene(
-        fixed=crop(pair.fixed, fixed_part),
-        moving=crop(pair.moving, moving_part),
-        fixed_mask=masks[0][fixed_part],
-        lungs_mm=crop(pair.fixed, region(masks[0], pair.fixed.grid)).grid.corners_mm(),
+        fixed=crop(pair.fixed, parts[0]),
+        moving=crop(pair.moving, parts[1]),
+        fixed_mask=masks[0][parts[0]],
+        lungs_mm=lungs_mm,
+        reach_mm=torch.cat((lungs_mm, start.inverse()(moving_lungs_mm))),
         field_grid=pair.fixed.grid.with_spacing(config.field_spacing_mm),
         config=config,
         monitor=monitor,
     )
 
 
-def _refine(motion: Motion, level: LevelConfig, scene: _Scene) -> tuple[DenseField, Displacements]:
+def _run_level(motion: Motion, level: LevelConfig, scene: _Scene) -> tuple[DenseField, Displacements]:
     """Stages 1 to 6 on one working grid: the motion so far, composed with what is left of it."""
     stage, config = scene.monitor.stage, scene.config
-    grid = Grid.covering(scene.lungs_mm, level.spacing_mm, MARGIN_MM)
+    around_mm = scene.lungs_mm if level.costs.radius_mm <= MARGIN_MM else scene.reach_mm
+    grid = Grid.covering(around_mm, level.spacing_mm, MARGIN_MM)
     with stage("keypoints"), _about("fixed image"):
         fixed = resample(prepare(scene.fixed, level.spacing_mm, config.window_hu), grid, identity)
         mask = resample_mask(scene.fixed_mask, scene.fixed.grid, grid, identity)
@@ -170,14 +176,13 @@ def _about(image: str) -> Iterator[None]:
 
 
 def _similarities(scene: _Scene, *motions: Motion) -> tuple[float, ...]:
-    """Agreement of the descriptors in the fixed lungs under each motion, on a grid of twice the coarsest spacing."""
-    level = scene.config.levels[0]
-    spacing_mm = 2 * level.spacing_mm
-    grid = Grid.covering(scene.lungs_mm, spacing_mm, MARGIN_MM)
+    """Agreement of the descriptors in the fixed lungs under each motion; the same measure whatever the settings."""
+    grid = Grid.covering(scene.lungs_mm, QUALITY_MM, MARGIN_MM)
     mask = resample_mask(scene.fixed_mask, scene.fixed.grid, grid, identity)
-    fixed, moving = (prepare(volume, spacing_mm, scene.config.window_hu) for volume in (scene.fixed, scene.moving))
-    features = describe(resample(fixed, grid, identity), level.descriptors)
-    seen = (describe(resample(moving, grid, motion), level.descriptors) for motion in motions)
+    fixed, moving = (prepare(volume, QUALITY_MM, scene.config.window_hu) for volume in (scene.fixed, scene.moving))
+    config = DescriptorConfig(dilation_mm=QUALITY_MM, radius_mm=QUALITY_MM)
+    features = describe(resample(fixed, grid, identity), config)
+    seen = (describe(resample(moving, grid, motion), config) for motion in motions)
     return tuple(similarity(features, other, mask) for other in seen)
 
 
@@ -187,11 +192,13 @@ def choose_device(name: str) -> torch.device:
     Raises:
         ValueError: an unknown name, or a device that this machine lacks.
     """
-    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "mps":
+        raise ValueError("device 'mps' lacks the float64 that the spline needs; use cpu")
+    present = {"cpu": True, "cuda": torch.cuda.is_available()}
     if name == "auto":
         return torch.device("cuda" if present["cuda"] else "cpu")
     if name not in present:
-        raise ValueError(f"device must be one of auto, {', '.join(present)}, got {name!r}")
+        raise ValueError(f"device must be one of auto, {', '.join(present)}, mps, got {name!r}")
     if not present[name]:
         raise ValueError(f"device {name!r} is not available on this machine")
     return torch.device(name)

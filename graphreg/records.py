@@ -136,6 +136,8 @@ class Displacements:
             tuple(self.vectors_mm.shape) == (*need, 3), f"Displacements must be {(*need, 3)}", self.vectors_mm.shape
         )
         _require(tuple(self.confidence.shape) == need, f"Confidence must be {need}", tuple(self.confidence.shape))
+        valid = bool(((self.confidence > 0) & (self.confidence <= 1)).all())
+        _require(valid, "Confidence must lie in (0, 1]", "a value beyond it or NaN")
 
 
 @dataclass(frozen=True, eq=False)

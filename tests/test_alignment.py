@@ -124,3 +124,14 @@ def test_empty_and_misfitting_masks_are_refused() -> None:
         align_masks(mask[1:], GRID, mask, GRID)
     with pytest.raises(ValueError, match="limits of the scale"):
         AlignmentConfig(scale=(1.1, 2.0))
+
+
+@pytest.mark.parametrize("size", [1, 3, 40])
+def test_masks_that_are_a_speck_or_fill_their_scan_are_still_aligned(size):
+    grid = Grid((40, 40, 40), (1.5, 1.5, 1.5))
+    mask = torch.zeros(40, 40, 40, dtype=torch.bool)
+    mask[:size, :size, :size] = True
+    there = Grid((40, 40, 40), (1.5, 1.5, 1.5), (200.0, 0.0, 0.0))
+    motion = align_masks(mask, grid, mask, there)
+    centre = torch.full((1, 3), 0.75 * (size - 1), dtype=torch.float64)
+    assert (motion(centre) - centre - torch.tensor([200.0, 0.0, 0.0])).norm() < 0.1

@@ -171,7 +171,7 @@ def test_the_label_step_is_rounded_to_voxels_and_the_labels_say_so(generator):
     same = features(generator)
     found = compare(same, same, keypoints_at(INDICES), CostConfig(radius_mm=7.0, step_mm=2.6, patch=1))
     assert found.labels.spacing_mm == (3.0, 3.0, 3.0)  # two voxels of 1.5 mm
-    assert found.labels.origin_mm == (-6.0, -6.0, -6.0)
+    assert found.labels.origin_mm == (-9.0, -9.0, -9.0)  # the radius is rounded up to whole steps
 
 
 def test_labels_run_from_minus_to_plus_the_radius_with_x_fastest():

@@ -163,3 +163,11 @@ def test_fewer_than_fifty_candidates_are_refused(volume):
 def test_settings_out_of_range_are_refused_by_name(name, value):
     with pytest.raises(ValueError, match=name):
         KeypointConfig(**{name: value})
+
+
+def test_a_mask_of_another_shape_or_type_is_refused(generator):
+    volume = Volume(Grid((20, 20, 20), (2.0, 2.0, 2.0)), torch.randn(20, 20, 20, generator=generator))
+    with pytest.raises(ValueError, match="must be bool"):
+        detect(volume, torch.ones(20, 20, 20))
+    with pytest.raises(ValueError, match="must be bool"):
+        detect(volume, torch.ones(20, 20, 21, dtype=torch.bool))

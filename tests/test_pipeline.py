@@ -116,13 +116,13 @@ def test_keypoints_lie_in_the_fixed_lungs_and_carry_their_whole_motion(phantom, 
 def test_a_registration_says_how_it_came_about(phantom, found):
     assert (found.config, found.device, found.seed, found.fixed_grid) == (SMALL, "cpu", 7, phantom.pair.fixed.grid)
     stages = "mask alignment keypoints descriptors cost_volume graph regulariser spline quality"
-    assert " ".join(found.costs).replace("cost volume", "cost_volume") == stages
-    assert all(cost.seconds >= 0 and cost.peak_mib > 0 for cost in found.costs.values())
+    assert " ".join(found.stages).replace("cost volume", "cost_volume") == stages
+    assert all(cost.seconds >= 0 and cost.peak_mib > 0 for cost in found.stages.values())
 
 
 def test_the_listener_hears_every_stage_with_a_rising_share(found, news):
     stages, shares = zip(*news, strict=True)
-    assert set(stages) == set(found.costs)
+    assert set(stages) == set(found.stages)
     assert stages.count("spline") == len(SMALL.levels)
     assert shares[0] == 0 and shares[-1] <= 1
     assert all(a < b for a, b in zip(shares, shares[1:], strict=False))

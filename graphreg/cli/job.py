@@ -74,6 +74,7 @@ class Job:
         for folder in (self.fixed, self.moving):
             if self.out.resolve() == folder.resolve():
                 raise InputError(f"{self.out}: a folder of its own needed for the result, found that of an input")
+        _ = self.record  # the inputs as they are now, not as they are when the work is done
 
     def is_done(self) -> bool:
         """Whether OUT holds the finished result of this very job. Raises InputError where it is that of another."""
@@ -139,7 +140,7 @@ def _write(job: Job, finished: Finished, pair: ImagePair) -> None:
     outcome = {
         "device": done.device,
         "seconds": finished.seconds,
-        "stages": {name: asdict(cost) for name, cost in done.costs.items()},
+        "stages": {name: asdict(cost) for name, cost in done.stages.items()},
         "keypoints": len(done.keypoints.keypoints),
         "quality": asdict(done.quality),
     }

@@ -31,7 +31,12 @@ Regulariser = Annotated[
 NoRefinement = Annotated[
     bool, typer.Option("--no-refinement", help="Changes nothing in this version, which has no refinement stage yet.")
 ]
-Device = Annotated[str, typer.Option(metavar="NAME", help="auto (CUDA where there is one, else CPU), cpu, cuda, mps.")]
+Device = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME", help="auto (CUDA where there is one, else CPU), cpu or cuda; mps is not supported yet."
+    ),
+]
 Seed = Annotated[int, typer.Option(metavar="N", help="Recorded with the result; no stage draws at random so far.")]
 PhantomSeed = Annotated[int, typer.Option(metavar="N", min=0, help="Every number is another patient and breath.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace another result in OUT, once the new one is computed.")]

@@ -14,7 +14,6 @@ from typing import Any
 
 from graphreg.io.errors import PathInput, unsuitable
 from graphreg.io.files import atomic_path, write_text
-from graphreg.io.hdf5 import clear_times
 from graphreg.io.images import write_volume
 from graphreg.io.landmarks import write_keypoints
 from graphreg.io.transforms import write_transform
@@ -33,7 +32,6 @@ def write_result(
     with ExitStack() as stack:  # renames in the reverse of this order, the record last
         paths = [stack.enter_context(atomic_path(out / name)) for name in (RECORD, KEYPOINTS, WARPED, TRANSFORM)]
         write_transform(field, paths[3])
-        clear_times(paths[3])
         write_volume(warped, paths[2])
         points_mm = keypoints.keypoints.points_mm.double()
         write_keypoints(paths[1], points_mm, points_mm + keypoints.vectors_mm.double(), keypoints.confidence.double())

@@ -10,6 +10,7 @@ import torch
 
 from graphreg.io.errors import InputError, PathInput, unsuitable
 from graphreg.io.files import atomic_path, require_suffix
+from graphreg.io.hdf5 import clear_times
 from graphreg.io.images import grid_of, quiet, to_sitk
 from graphreg.records import DenseField
 
@@ -26,6 +27,7 @@ def write_transform(field: DenseField, path: PathInput) -> None:
             sitk.WriteTransform(transform, str(temporary))
         except RuntimeError:
             raise OSError(f"{path}: cannot be written") from None
+        clear_times(temporary)
 
 
 def read_transform(path: PathInput) -> DenseField:

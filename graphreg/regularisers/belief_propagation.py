@@ -31,8 +31,9 @@ class BeliefPropagation:
                 raise ValueError(f"belief_propagation.{name} must be positive, got {getattr(self, name)}")
 
     def __call__(self, costs: CostVolume, graph: KeypointGraph) -> Displacements:
+        """Soft minimum of the min-marginals of each keypoint."""
         parents, edge_mm = spanning_forest(graph, graph.lengths_mm)
-        typical = graph.lengths_mm.median()
+        typical = graph.lengths_mm.median().clamp_min(1e-3)  # keypoints may coincide
         step = costs.labels.spacing_mm[0]
         weights = (step / self.slack_mm) ** 2 / 2 * typical / torch.maximum(edge_mm, 0.1 * typical)
         energies = min_marginals(costs.costs * self.data_weight, parents, weights.to(costs.costs))

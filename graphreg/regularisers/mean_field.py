@@ -2,9 +2,10 @@
 
 With quadratic edges the mean-field update needs only the neighbours' expected displacements,
 
-    q_i(d) ~ exp(-(a c_i(d) + b |d - m_i|^2)),   m_i = mean of E_q[d_j] over the neighbours j,
+    q_i(d) ~ exp(-(a c_i(d) + b |d - m_i|^2)),   m_i = sum_j w_j E_q[d_j] / sum_j w_j,   w_j = 1 / (1 + var_q[d_j]),
 
-where certain keypoints weigh more in m_i, and the coupling b may grow from sweep to sweep, so that they speak first.
+over the neighbours j and the keypoint itself. The coupling b may grow from sweep to sweep, so that certain keypoints
+speak first.
 """
 
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ class MeanField:
             raise ValueError(f"mean_field.couplings must be numbers of at least 0, got {self.couplings}")
 
     def __call__(self, costs: CostVolume, graph: KeypointGraph) -> Displacements:
+        """Expected displacement of each keypoint after the last sweep."""
         data = costs.costs * self.data_weight
         mean, variance = soft_argmin(data, costs.labels)
         for coupling in self.couplings:

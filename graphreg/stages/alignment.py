@@ -13,7 +13,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from graphreg.filters import derivative, gaussian
-from graphreg.grid import Grid, box, sample
+from graphreg.grid import Grid, box, mask_points_mm, sample
 
 MARGIN_MM = 60.0  # the distances are known so far around a mask
 
@@ -110,16 +110,19 @@ def _shape(name: str, mask: Tensor, scan: Grid, config: AlignmentConfig) -> _Sha
     scanned = scan.contains(points_mm)
     distance_mm = _distances(lung, config.spacing_mm)
     surface_mm = points_mm[(distance_mm[0].abs() < config.spacing_mm) & scanned]
-    surface_mm = surface_mm[:: -(-len(surface_mm) // config.points)]
+    surface_mm = surface_mm[:: max(-(-len(surface_mm) // config.points), 1)]
     distance, *slope = sample(distance_mm, grid, surface_mm)
     surface_mm = surface_mm - distance[:, None] * torch.stack(slope, 1)
-    spread_mm, centre_mm = torch.std_mean(points_mm[lung & scanned], 0, correction=0)
+    inside_mm = points_mm[lung & scanned] if (lung & scanned).any() else mask_points_mm(near, part)  # a speck
+    spread_mm, centre_mm = torch.std_mean(inside_mm, 0, correction=0)
     return _Shape(scan, grid, distance_mm, surface_mm, centre_mm, spread_mm.clamp(min=config.spacing_mm))
 
 
 def _distances(lung: Tensor, spacing_mm: float) -> Tensor:
     """Signed distance to the surface of a mask (D, H, W) and its derivatives (4, D, H, W)."""
-    outward = ndimage.distance_transform_edt(~lung.numpy()) - ndimage.distance_transform_edt(lung.numpy())
+    padded = np.pad(lung.numpy(), 1)  # background somewhere, also around a scan that is all lung
+    outward = ndimage.distance_transform_edt(~padded) if padded.any() else np.full(padded.shape, MARGIN_MM / spacing_mm)
+    outward = (outward - ndimage.distance_transform_edt(padded))[1:-1, 1:-1, 1:-1]
     distance = torch.from_numpy(outward - 0.5 * np.sign(outward)) * spacing_mm
     distance = gaussian(distance, (1.0,) * 3)
     return torch.stack([distance, *(derivative(distance, axis, spacing_mm) for axis in (-1, -2, -3))])

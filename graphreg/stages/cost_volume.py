@@ -9,6 +9,7 @@ so that one batched matrix product per chunk of keypoints does the work. Patch o
 lattice of the label step: a window of moving descriptors is gathered once and serves them all.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -44,7 +45,8 @@ def compare(
 ) -> CostVolume:
     """Costs of displacing each keypoint of the fixed features within the moving features.
 
-    Both live on one isotropic grid along the LPS axes. Beyond the grid its border goes on. ``weights`` (D, H, W) >= 0
+    Both live on one isotropic grid along the LPS axes; keypoints and label step are rounded to its voxels, see
+    ``labels`` of the result. Beyond the grid its border goes on. ``weights`` (D, H, W) >= 0
     say how much a voxel counts in the patch of a keypoint, all alike where there are none: with those of the lung, a
     patch at the pleura does not look at the chest wall, which moves otherwise.
 
@@ -68,8 +70,11 @@ def compare(
 
 
 def label_grid(radius_mm: float, step_mm: float) -> Grid:
-    """The cube of displacements as a grid: label (z, y, x) stands for the displacement at its position."""
-    reach = round(radius_mm / step_mm)
+    """The cube of displacements as a grid: label (z, y, x) stands for the displacement at its position.
+
+    The radius is rounded up to whole steps.
+    """
+    reach = max(math.ceil(radius_mm / step_mm - 1e-6), 1)
     return Grid((2 * reach + 1,) * 3, (step_mm,) * 3, (-reach * step_mm,) * 3)
 
 
@@ -82,42 +87,45 @@ def _correlate(
     centres = anchor.grid.to_index(keypoints.points_mm).round().long()
     pattern = patch_offsets(config.patch).to(centres.device)
     window = _cube(config.patch + labels.shape[0] // 2, stride * sign, centres.device)
-    anchors, searches = _rows(anchor.data), _rows(search.data)
+    anchors, searches = anchor.data.flatten(1), _rows(search.data)
     costs = anchor.data.new_empty(len(keypoints), *labels.shape)
     for first in range(0, len(keypoints), config.chunk):
         chunk = centres[first : first + config.chunk]
         patch = _flat(chunk, pattern * stride * sign, anchor.grid)
+        f = anchors[:, patch].permute(1, 2, 0)  # (n, P, C)
         m = searches[_flat(chunk, window, search.grid)]  # (n, W, C + 1)
         corners = pattern + config.patch
-        costs[first : first + config.chunk] = _patch_ssd(anchors[patch], weights.flatten()[patch], m, corners)
+        costs[first : first + config.chunk] = _patch_ssd(f, weights.flatten()[patch], m, corners)
     return CostVolume(keypoints, labels, costs)
 
 
 def _rows(data: Tensor) -> Tensor:
-    """Descriptors (C, D, H, W) and their squared norm as rows (voxels, C + 1), one per voxel."""
+    """Descriptors (C, D, H, W) and their squared norm as rows (voxels, C + 1): what is read together lies together."""
     rows = data.new_empty(data[0].numel(), len(data) + 1)
     rows[:, :-1] = data.flatten(1).T
-    rows[:, -1] = data.square().sum(0).flatten()
+    norm = torch.zeros_like(data[0])
+    for channel in data:
+        norm.addcmul_(channel, channel)
+    rows[:, -1] = norm.flatten()
     return rows
 
 
 def _patch_ssd(f: Tensor, w: Tensor, m: Tensor, corners: Tensor) -> Tensor:
-    """Weighted mean squared difference (n, L, L, L) of patches f (n, P, C + 1) and windows m (n, W, C + 1).
+    """Weighted mean squared difference (n, L, L, L) of patches f (n, P, C) and windows m (n, W, C + 1).
 
-    The last channel holds the squared norm. ``corners`` (P, 3) say where in the window each sample of the patch meets
-    the first label.
+    The last channel of a window holds the squared norm, w (n, P) the weights, and ``corners`` (P, 3) say where in the
+    window each sample of the patch meets the first label.
     """
-    channels = f.shape[2] - 1
     w = w / w.sum(1, keepdim=True).clamp_min(torch.finfo(w.dtype).tiny)
-    constant = (w * f[:, :, -1]).sum(1)
-    query = torch.cat((-2 * w[..., None] * f[:, :, :-1], w[..., None]), 2)
+    constant = (w * f.square().sum(2)).sum(1)
+    query = torch.cat((-2 * w[..., None] * f, w[..., None]), 2)
     width = round(m.shape[1] ** (1 / 3))
     product = torch.bmm(query, m.transpose(1, 2)).unflatten(2, (width,) * 3)  # (n, P, W)
     side = width - int(corners.max())
     total = constant[:, None, None, None].expand(-1, side, side, side).clone()
     for sample, (z, y, x) in enumerate(corners.tolist()):
         total += product[:, sample, z : z + side, y : y + side, x : x + side]
-    return total.div_(channels).clamp_min_(0)
+    return total.div_(f.shape[2]).clamp_min_(0)
 
 
 def patch_offsets(radius: int) -> Tensor:
@@ -146,6 +154,5 @@ def _flat(centres: Tensor, offsets: Tensor, grid: Grid) -> Tensor:
 def _require_shared_lattice(fixed: Grid, moving: Grid) -> None:
     if fixed != moving:
         raise ValueError(f"Costs need both features on one grid, got {fixed} and {moving}")
-    identity = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
-    if len(set(fixed.spacing_mm)) != 1 or fixed.direction != identity:
+    if not (fixed.is_isotropic and fixed.is_upright):
         raise ValueError(f"Costs need an isotropic grid along the LPS axes, got {fixed}")

@@ -39,7 +39,7 @@ def describe(volume: Volume, config: DescriptorConfig = DescriptorConfig()) -> F
         ValueError: the grid is not isotropic.
     """
     spacing = volume.grid.spacing_mm
-    if max(spacing) - min(spacing) > 1e-3 * min(spacing):
+    if not volume.grid.is_isotropic:
         raise ValueError(f"Descriptors need an isotropic grid, got a spacing of {spacing} mm (x, y, z)")
     dilation = max(round(config.dilation_mm / spacing[0]), 1)
     return FeatureVolume(volume.grid, mind_ssc(volume.data, dilation, round(config.radius_mm / spacing[0])))

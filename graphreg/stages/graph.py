@@ -39,7 +39,7 @@ def connect(keypoints: Keypoints, config: GraphConfig = GraphConfig()) -> Keypoi
     points_mm = keypoints.points_mm
     if points_mm.device.type == "cpu":
         sources = nearest_scipy(points_mm, k)
-    elif points_mm.device.type == "cuda" and find_spec("torch_cluster"):
+    elif points_mm.device.type == "cuda" and k < 100 and find_spec("torch_cluster"):
         sources = nearest_cluster(points_mm, k)
     else:
         sources = nearest_torch(points_mm, k)

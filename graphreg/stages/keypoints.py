@@ -40,8 +40,10 @@ def detect(volume: Volume, mask: Tensor, config: KeypointConfig = KeypointConfig
     """Well spread distinctive points of a volume inside a mask (D, H, W) bool on its grid.
 
     Raises:
-        ValueError: the mask holds fewer than 50 local maxima.
+        ValueError: the mask is not bool on the grid of the volume, or holds fewer than 50 local maxima.
     """
+    if mask.dtype != torch.bool or tuple(mask.shape) != volume.grid.shape:
+        raise ValueError(f"A keypoint mask must be bool {volume.grid.shape}, got {mask.dtype} {tuple(mask.shape)}")
     strength = distinctiveness(volume, config)
     candidates = local_maxima(strength, mask, volume.grid, config.separation_mm)
     found = int(candidates.sum())

@@ -43,7 +43,8 @@ def interpolate(displacements: Displacements, grid: Grid, config: SplineConfig =
     field = displacements.vectors_mm.new_empty(3, *lattice.shape)
     for slab in lattice.slabs(config.chunk):
         points = lattice.points_mm(field, slab)
-        field[:, slab] = spline(points.reshape(-1, 3)).T.reshape(3, *points.shape[:3])
+        values = torch.cat([spline(part) for part in points.reshape(-1, 3).split(config.chunk)])
+        field[:, slab] = values.T.reshape(3, *points.shape[:3])
     return DenseField(grid, field if lattice is grid else _upsample(field, lattice, grid))
 
 
