@@ -6,13 +6,13 @@ lungs, and composes what is left: T_new(x) = T(x + u(x)).
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from torch import Tensor
 
 from graphreg.analysis.field import compose
-from graphreg.analysis.quality import assess, mask_volume_mm3, similarity
+from graphreg.analysis.quality import mask_volume_mm3, regularity, similarity
 from graphreg.config import LevelConfig, RegistrationConfig
 from graphreg.config import preset as named_preset
 from graphreg.grid import Grid, mask_corners_mm
@@ -115,7 +115,8 @@ def _register(pair: ImagePair, config: RegistrationConfig, monitor: Monitor, see
     with monitor.stage("quality"):
         volumes = [mask_volume_mm3(m, v.grid) for m, v in zip(masks, (pair.fixed, pair.moving), strict=True)]
         before, after = _similarities(scene, start, field)
-        quality = assess(field, masks[0], pair.fixed.grid, (before, after), volumes[1] / volumes[0])
+        changes = regularity(field, masks[0], pair.fixed.grid)
+        quality = Quality(before, after, **asdict(changes), volume_ratio=volumes[1] / volumes[0])
     device = monitor.device.type
     return Registration(field, keypoints, pair.fixed.grid, config, quality, monitor.costs, device, seed)
 

@@ -25,7 +25,7 @@ LAYERS = {
     "stages": VALUES,  # never one another
     "regularisers": VALUES | {"regularisers"},
     "phantom": VALUES | {"phantom"},
-    "analysis": VALUES | {"analysis"},
+    "analysis": VALUES | {"analysis", "stages"},
     "io": VALUES | {"io"},
     "config": {"stages", "regularisers"},
     "monitor": set(),

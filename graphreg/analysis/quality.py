@@ -1,11 +1,13 @@
 """What can be said of a registration without landmarks: agreement of descriptors, folding, volumes."""
 
-import torch
+from dataclasses import dataclass
+
 from torch import Tensor
 
 from graphreg.analysis.field import folding_fraction, jacobian_determinant, log_jacobian_sd
-from graphreg.grid import Grid, sample
-from graphreg.records import DenseField, FeatureVolume, Quality
+from graphreg.grid import Grid
+from graphreg.records import DenseField, FeatureVolume
+from graphreg.stages.resampling import identity, resample_mask
 
 
 def similarity(fixed: FeatureVolume, moving: FeatureVolume, mask: Tensor) -> float:
@@ -20,19 +22,27 @@ def mask_volume_mm3(mask: Tensor, grid: Grid) -> float:
     return float(mask.sum()) * x * y * z
 
 
-def assess(
-    field: DenseField, fixed_mask: Tensor, fixed_grid: Grid, similarities: tuple[float, float], volume_ratio: float
-) -> Quality:
-    """Figures of a field inside the fixed lung mask (D, H, W), given the similarity before and after."""
+@dataclass(frozen=True)
+class Regularity:
+    """How a field changes volumes inside a mask."""
+
+    folding_percent: float
+    sdlogj: float  # standard deviation of the logarithm of the Jacobian
+    mean_jacobian: float
+
+
+def regularity(field: DenseField, mask: Tensor, grid: Grid) -> Regularity:
+    """Figures of the Jacobian of a field inside a mask (D, H, W) bool on a grid of its own.
+
+    Raises:
+        ValueError: the mask lies apart from the field.
+    """
+    inside = resample_mask(mask, grid, field.grid, identity)
+    if not bool(inside.any()):
+        raise ValueError("a mask that overlaps the field is needed, found one apart from it")
     jacobian = jacobian_determinant(field)
-    inside = torch.empty(field.grid.shape, dtype=torch.bool, device=jacobian.device)
-    for slab in field.grid.slabs():
-        points = field.grid.points_mm(jacobian, slab)
-        inside[slab] = sample(fixed_mask[None].to(jacobian), fixed_grid, points, outside=0.0)[0] > 0.5
-    return Quality(
-        *similarities,
+    return Regularity(
         folding_percent=100 * folding_fraction(jacobian, inside),
         sdlogj=log_jacobian_sd(jacobian, inside),
         mean_jacobian=float(jacobian[inside].double().mean()),
-        volume_ratio=volume_ratio,
     )

@@ -9,8 +9,8 @@ import typer
 from torch import Tensor
 
 from graphreg import __version__
-from graphreg.analysis.field import folding_fraction, jacobian_determinant, log_jacobian_sd
 from graphreg.analysis.metrics import TreSummary, summarise, tre, tre_snapped
+from graphreg.analysis.quality import regularity
 from graphreg.cli import options
 from graphreg.cli.applying import warn_of_strays
 from graphreg.cli.console import say
@@ -24,7 +24,7 @@ from graphreg.io import (
 )
 from graphreg.io.results import require_writable, write_json
 from graphreg.records import DenseField, Landmarks
-from graphreg.stages.resampling import identity, resample_mask
+from graphreg.stages.resampling import identity
 
 LIST = "points in the same order, .csv, .fcsv or .mrk.json"
 FixedLandmarks = Annotated[Path | None, typer.Option(metavar="A", help=f"Landmarks of the fixed image: {LIST}.")]
@@ -111,15 +111,11 @@ def _both(errors: Errors, field: DenseField) -> dict[str, TreSummary]:
 def _regularity(field: DenseField, mask_file: Path, fixed: Path | None) -> dict[str, Any]:
     """Figures of the Jacobian in the lungs."""
     grid = read_volume(fixed or mask_file).grid
-    mask = resample_mask(read_mask(mask_file, grid, fixed or mask_file), grid, field.grid, identity)
-    if not bool(mask.any()):
-        raise InputError(f"{mask_file}: a mask that overlaps the transform needed, found one apart from it")
-    jacobian = jacobian_determinant(field)
-    return {
-        "folding_percent": 100 * folding_fraction(jacobian, mask),
-        "sdlogj": log_jacobian_sd(jacobian, mask),
-        "mean_jacobian": float(jacobian[mask].double().mean()),
-    }
+    mask = read_mask(mask_file, grid, fixed or mask_file)
+    try:
+        return asdict(regularity(field, mask, grid))
+    except ValueError as error:
+        raise InputError(f"{mask_file}: {error}") from error
 
 
 def _lines(regularity: dict[str, Any]) -> list[str]:
