@@ -105,10 +105,10 @@ INHALE_EXHALE = RegistrationConfig(
         ),
         LevelConfig(
             name="finest",
-            spacing_mm=1.25,
+            spacing_mm=1.0,
             keypoints=KeypointConfig(count=4096, sigma_mm=1.0, separation_mm=1.5),
-            descriptors=DescriptorConfig(dilation_mm=1.25, radius_mm=1.25),
-            costs=CostConfig(radius_mm=3.75, step_mm=1.25, symmetric=True),
+            descriptors=DescriptorConfig(dilation_mm=2.0, radius_mm=1.0),
+            costs=CostConfig(radius_mm=3.0, step_mm=1.0, symmetric=True),
             belief_propagation=BeliefPropagation(slack_mm=2.0),
             spline=SplineConfig(smoothness_mm=0.3),
         ),
