@@ -71,8 +71,8 @@ class RegistrationConfig:
             raise ValueError(f"field_spacing_mm must be positive, got {self.field_spacing_mm}")
 
 
-# What each step is worth was measured, see benchmarks/README.md. Keypoints differ from level to level on purpose: the
-# errors of one set are corrected by the next.
+# Tuned on pairs of several kinds (benchmarks/README.md). Keypoints differ from level to level on purpose: the errors of
+# one set are corrected by the next.
 INHALE_EXHALE = RegistrationConfig(
     levels=(
         LevelConfig(
