@@ -17,14 +17,14 @@ from graphreg.config import LevelConfig, RegistrationConfig
 from graphreg.config import preset as named_preset
 from graphreg.grid import Grid, mask_corners_mm
 from graphreg.monitor import Monitor, Progress, StageCost
-from graphreg.records import DenseField, Displacements, ImagePair, Quality, Volume
+from graphreg.records import DenseField, Displacements, ImagePair, Motion, Quality, Volume
 from graphreg.stages.alignment import Affine, align_masks
 from graphreg.stages.cost_volume import compare
 from graphreg.stages.descriptors import DescriptorConfig, describe
 from graphreg.stages.graph import connect
 from graphreg.stages.keypoints import detect
 from graphreg.stages.mask import find_lungs
-from graphreg.stages.resampling import AIR_HU, Motion, crop, identity, prepare, region, resample, resample_mask
+from graphreg.stages.resampling import AIR_HU, crop, identity, prepare, region, resample, resample_mask
 from graphreg.stages.spline import interpolate
 
 MARGIN_MM = 10.0  # of the working grid around the fixed lungs

@@ -3,12 +3,15 @@
 Points are (x, y, z) in LPS millimetres, arrays are (D, H, W), motion runs fixed -> moving.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from graphreg.grid import Grid, sample
+
+Motion = Callable[[Tensor], Tensor]  # points (..., 3) mm of the fixed image -> (..., 3) mm of the moving image
 
 
 def _require(condition: bool, need: str, got: object) -> None:

@@ -180,7 +180,7 @@ def test_image_content_moves_by_the_truth(phantom: Phantom) -> None:
 def test_vessels_of_the_fixed_image_are_bright_where_the_motion_takes_them(phantom: Phantom) -> None:
     pair, grid = phantom.pair, phantom.pair.fixed.grid
     points = mask_points_mm(pair.fixed_mask & (pair.fixed.data > -200), grid)
-    points = points[phantom.motion.thorax.lung(points) < -8]  # type: ignore[attr-defined]
+    points = points[phantom.motion.thorax.lung(points) < -8]  # type: ignore[attr-defined]  # motion is typed by its use
     assert len(points) > 100
     assert value(pair.moving, phantom.motion(points)).median() > -350
     assert value(pair.moving, points).median() < -600
@@ -222,4 +222,4 @@ def test_a_vessel_tree_reaches_every_target_and_supplies_each_once() -> None:
 )
 def test_settings_that_make_no_phantom_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="Phantom"):
-        PhantomConfig(**wrong)  # type: ignore[arg-type]
+        PhantomConfig(**wrong)  # type: ignore[arg-type]  # wrong on purpose

@@ -4,12 +4,10 @@ Where T(x) = x + u(x), det(dT/dx) is the volume of a moving piece of tissue over
 lung empties from fixed to moving, and not positive where the map folds.
 """
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
-from graphreg.records import DenseField
+from graphreg.records import DenseField, Motion
 
 FLOOR = 1e-9  # determinants below count as this in a logarithm; folding is reported by itself
 
@@ -35,8 +33,8 @@ def jacobian_determinant(field: DenseField) -> Tensor:
     return out
 
 
-def compose(outer: Callable[[Tensor], Tensor], inner: DenseField) -> DenseField:
-    """The field x -> outer(inner(x)), on the grid of inner; outer is any motion of points (..., 3) in mm."""
+def compose(outer: Motion, inner: DenseField) -> DenseField:
+    """The field x -> outer(inner(x)), on the grid of inner."""
     out = torch.empty_like(inner.displacement_mm)
     for slab in inner.grid.slabs():
         points_mm = inner.grid.points_mm(out, slab)

@@ -4,16 +4,13 @@ The error of a landmark is the distance in mm between where the field takes the 
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from graphreg.grid import Grid
-from graphreg.records import Landmarks
-
-Motion = Callable[[Tensor], Tensor]  # points (M, 3) in mm of the fixed image -> of the moving image
+from graphreg.records import Landmarks, Motion
 
 FAR_MM = 5.0
 WORST = 0.3  # share of landmarks

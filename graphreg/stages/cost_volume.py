@@ -46,9 +46,9 @@ def compare(
     """Costs of displacing each keypoint of the fixed features within the moving features.
 
     Both live on one isotropic grid along the LPS axes; keypoints and label step are rounded to its voxels, see
-    ``labels`` of the result. Beyond the grid its border goes on. ``weights`` (D, H, W) >= 0
-    say how much a voxel counts in the patch of a keypoint, all alike where there are none: with those of the lung, a
-    patch at the pleura does not look at the chest wall, which moves otherwise.
+    ``labels`` of the result. Beyond the grid its border goes on. ``weights`` (D, H, W) >= 0 say how much a voxel counts
+    in the patch of a keypoint, all alike where there are none: with those of the lung, a patch at the pleura does not
+    look at the chest wall, which moves otherwise.
 
     Symmetric costs are the mean of these and of the mirrored backward ones, which compare the moving patch at p with
     the fixed patch at p - d (corrField; Heinrich et al. 2015): they agree where the motion is locally constant.

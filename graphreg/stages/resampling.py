@@ -1,16 +1,14 @@
 """Between the stages: an image as it looks through a motion, on another grid.  Volume, motion, grid -> Volume"""
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from graphreg.filters import gaussian
 from graphreg.grid import Grid, box, sample
-from graphreg.records import Volume
+from graphreg.records import Motion, Volume
 
-Motion = Callable[[Tensor], Tensor]  # points (..., 3) mm fixed -> (..., 3) mm moving
 Region = tuple[slice, slice, slice]  # indices (z, y, x)
 AIR_HU = -1024.0
 
