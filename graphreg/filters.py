@@ -5,19 +5,39 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from graphreg.chunks import rows
+
 AXES = (-3, -2, -1)
 
 
 def correlate(data: Tensor, kernel: Tensor, axis: int) -> Tensor:
     """Correlation with an odd one-dimensional kernel along one axis, the border replicated."""
-    radius, size = kernel.numel() // 2, data.shape[axis]
-    rows = torch.arange(-radius, size + radius, device=data.device).clamp(0, size - 1)
-    padded = data.index_select(axis, rows)
-    out = torch.zeros_like(data)
-    for tap, weight in enumerate(kernel.tolist()):
-        if weight:
-            out.add_(padded.narrow(axis, tap, size), alpha=weight)
+    out = torch.empty_like(data)
+    across = -2 if axis in (-3, data.ndim - 3) else -3  # parts along another axis are independent, and stay in the cache
+    for parts in zip(*(array.split(_thickness(data, across), across) for array in (out, data)), strict=True):
+        _correlate(*parts, kernel, axis)
     return out
+
+
+def _correlate(out: Tensor, data: Tensor, kernel: Tensor, axis: int) -> None:
+    radius, size = kernel.numel() // 2, data.shape[axis]
+    weights = kernel.tolist()
+    torch.mul(data, weights[radius], out=out)
+    for shift in range(1, radius + 1):
+        inside, beyond = max(size - shift, 0), min(shift, size)
+        for weight, to, source, end in (
+            (weights[radius + shift], 0, size - inside, size - 1),
+            (weights[radius - shift], size - inside, 0, 0),
+        ):
+            if weight:
+                out.narrow(axis, to, inside).add_(data.narrow(axis, source, inside), alpha=weight)
+                border = out.narrow(axis, inside if to == 0 else 0, beyond)
+                border.add_(data.narrow(axis, end, 1), alpha=weight)
+
+
+def _thickness(data: Tensor, axis: int) -> int:
+    """Slices along an axis that are worked on at once."""
+    return rows(4 * data.numel() // data.shape[axis], data.device)
 
 
 def gaussian(data: Tensor, sigma: Sequence[float]) -> Tensor:
@@ -36,11 +56,28 @@ def gaussian_kernel(sigma: float) -> Tensor:
     return kernel / kernel.sum()
 
 
-def box_mean(data: Tensor, radius: int) -> Tensor:
-    """Mean over the (2 radius + 1)^3 neighbourhood."""
-    kernel = torch.full((2 * radius + 1,), 1 / (2 * radius + 1), dtype=torch.float64)
+def box_sum(data: Tensor, radius: int) -> Tensor:
+    """Sum over the (2 radius + 1)^3 neighbourhood, where all of it lies in the data: smaller by radius at every end."""
     for axis in AXES:
-        data = correlate(data, kernel, axis)
+        size = data.shape[axis] - 2 * radius
+        total = data.narrow(axis, 0, size)
+        if radius:
+            total = total + data.narrow(axis, 1, size)
+        for shift in range(2, 2 * radius + 1):
+            total += data.narrow(axis, shift, size)
+        data = total
+    return data
+
+
+def box_max(data: Tensor, radius: Sequence[int]) -> Tensor:
+    """Largest value of a box around every voxel, with a half-width in voxels per axis (z, y, x)."""
+    for axis, r in zip(AXES, radius, strict=True):
+        out, size = data.clone(), data.shape[axis]
+        for shift in range(1, min(r, size - 1) + 1):
+            for to, source in ((0, shift), (shift, 0)):
+                here = out.narrow(axis, to, size - shift)
+                torch.maximum(here, data.narrow(axis, source, size - shift), out=here)
+        data = out
     return data
 
 

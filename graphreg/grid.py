@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Triple = tuple[float, float, float]
+EDGE = 1e-6  # a point on the very border of a voxel lies in it, whatever the rounding
 IDENTITY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 
 
@@ -84,20 +85,23 @@ class Grid:
 
     def to_sampler(self, points_mm: Tensor) -> Tensor:
         """Points (..., 3) in mm to the (x, y, z) coordinates of ``grid_sample(align_corners=True)``."""
-        last = points_mm.new_tensor([max(n - 1, 1) for n in reversed(self.shape)])
-        return self.to_index(points_mm).flip(-1) * (2 / last) - 1
+        columns, origin = self.matrix(torch.empty(0, dtype=torch.float64, device=points_mm.device))
+        scale = 2 / columns.new_tensor([max(n - 1, 1) for n in reversed(self.shape)])
+        matrix = scale[:, None] * torch.linalg.inv(columns)
+        return _affine(points_mm, matrix, -1 - matrix @ origin)
 
     def contains(self, points_mm: Tensor) -> Tensor:
         """Whether each point (..., 3) lies in a voxel of the grid, half a voxel beyond the outer centres included."""
-        index = self.to_index(points_mm)
-        last = index.new_tensor(self.shape) - 1
-        return ((index >= -0.5) & (index <= last + 0.5)).all(-1)
+        columns, origin = self.matrix(torch.empty(0, dtype=torch.float64, device=points_mm.device))
+        half = columns.new_tensor(self.shape[::-1]) / 2
+        matrix = torch.linalg.inv(columns) / half[:, None]
+        return (_affine(points_mm, matrix, (0.5 - half) / half - matrix @ origin).abs() <= 1 + EDGE).all(-1)
 
     def points_mm(self, like: Tensor, slices: slice = slice(None)) -> Tensor:
         """Voxel centres (D, H, W, 3) in mm, of a range of slices along D."""
-        axes = [torch.arange(n, dtype=like.dtype, device=like.device) for n in self.shape]
-        axes[0] = axes[0][slices]
-        return self.to_mm(torch.stack(torch.meshgrid(*axes, indexing="ij"), -1))
+        columns, origin = self.matrix(torch.empty(0, dtype=torch.float64, device=like.device))
+        z, y, x = (torch.arange(n, device=like.device)[:, None] * columns[:, 2 - a] for a, n in enumerate(self.shape))
+        return (z[slices, None] + y + origin).to(like)[:, :, None] + x.to(like)
 
     def corners_mm(self) -> Tensor:
         """Centres (8, 3) of the eight corner voxels."""
@@ -125,6 +129,14 @@ class Grid:
             yield slice(first, min(first + step, self.shape[0]))
 
 
+def _affine(points: Tensor, matrix: Tensor, offset: Tensor) -> Tensor:
+    """matrix @ p + offset for points (..., 3); in one sweep where the axes do not mix."""
+    offset = offset.to(points)
+    if bool((matrix - matrix.diagonal().diag()).any()):
+        return points @ matrix.T.to(points) + offset
+    return torch.addcmul(offset, points, matrix.diagonal().to(points))
+
+
 def box(mask: Tensor, margin: Sequence[int] = (0, 0, 0)) -> tuple[slice, slice, slice]:
     """Smallest box (z, y, x) of indices around the set voxels of a mask (D, H, W), grown by a margin in voxels."""
     spans = []
@@ -150,10 +162,12 @@ def sample(data: Tensor, grid: Grid, points_mm: Tensor, outside: float | None = 
 
     Beyond the grid the border value goes on, or ``outside`` is given.
     """
-    where = grid.to_sampler(points_mm).to(data.dtype).reshape(1, 1, 1, -1, 3)
+    where = grid.to_sampler(points_mm).to(data.dtype)
+    rows = where.shape[0] if where.ndim > 2 else 1  # the work on the CPU is shared out by the batch
     mode = "nearest" if nearest else "bilinear"
-    values = F.grid_sample(data[None], where, mode=mode, padding_mode="border", align_corners=True)
-    values = values.reshape(data.shape[0], *points_mm.shape[:-1])
+    batch = data[None].expand(rows, -1, -1, -1, -1)
+    values = F.grid_sample(batch, where.reshape(rows, 1, 1, -1, 3), mode, "border", align_corners=True)
+    values = values.movedim(1, 0).reshape(data.shape[0], *points_mm.shape[:-1])
     if outside is None:
         return values
     return torch.where(grid.contains(points_mm), values, values.new_tensor(outside))

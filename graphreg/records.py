@@ -36,7 +36,8 @@ class Volume:
     def __post_init__(self) -> None:
         _require(tuple(self.data.shape) == self.grid.shape, f"Volume data must be {self.grid.shape}", self.data.shape)
         _require(self.data.is_floating_point(), "Volume data must be floating point", self.data.dtype)
-        _require(bool(torch.isfinite(self.data).all()), "Volume data must be finite", "NaN or infinity")
+        ends = torch.stack(self.data.aminmax())  # NaN shows in both
+        _require(bool(torch.isfinite(ends).all()), "Volume data must be finite", "NaN or infinity")
 
 
 @dataclass(frozen=True, eq=False)

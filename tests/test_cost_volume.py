@@ -6,6 +6,7 @@ import pytest
 import torch
 from problems import smooth_noise
 
+from graphreg import chunks
 from graphreg.grid import Grid
 from graphreg.records import FeatureVolume, Keypoints
 from graphreg.stages.cost_volume import CostConfig, compare, label_grid, patch_offsets
@@ -152,13 +153,27 @@ def test_mirrored_features_have_mirrored_costs(generator):
 
 
 @pytest.mark.parametrize("symmetric", [False, True])
-def test_chunk_size_does_not_change_the_costs(generator, symmetric):
+def test_what_is_worked_on_at_once_does_not_change_the_costs(generator, symmetric, monkeypatch):
     fixed, moving = features(generator), features(generator)
-    whole, parts = (
-        compare(fixed, moving, keypoints_at(INDICES), CostConfig(radius_mm=6, step_mm=3, symmetric=symmetric, chunk=n))
-        for n in (64, 2)
-    )
-    assert torch.allclose(whole.costs, parts.costs, atol=1e-12)
+    found = []
+    for numbers in (1 << 20, 2 * 35 * 9**3):  # all keypoints, two of them
+        monkeypatch.setattr(chunks, "CACHED", numbers)
+        config = CostConfig(radius_mm=6, step_mm=3, symmetric=symmetric)
+        found.append(compare(fixed, moving, keypoints_at(INDICES), config).costs)
+    assert torch.allclose(*found, atol=1e-12)
+
+
+@pytest.mark.parametrize("step_mm", [1.5, 3.0, 4.5])
+def test_costs_of_a_whole_patch_agree_with_loops_whatever_the_label_step(generator, step_mm):
+    fixed, moving = features(generator), features(generator)
+    config = CostConfig(radius_mm=step_mm, step_mm=step_mm, patch=1, full_patch=True)
+    found = compare(fixed, moving, keypoints_at(INDICES), config)
+    stride = round(step_mm / 1.5)
+    patch = list(itertools.product((-stride, 0, stride), repeat=3))
+    for n, voxel in enumerate(INDICES):
+        for label in itertools.product(range(3), repeat=3):
+            cost = plain_cost(fixed.data, moving.data, voxel, [stride * (k - 1) for k in label], patch)
+            assert found.costs[(n, *label)].item() == pytest.approx(cost, abs=1e-12)
 
 
 def test_a_keypoint_between_voxels_is_that_of_the_nearest_voxel(generator):
@@ -217,7 +232,7 @@ def test_an_anisotropic_or_turned_grid_is_refused(generator, grid):
         compare(same, same, keypoints_at(INDICES, grid), CONFIG)
 
 
-@pytest.mark.parametrize("wrong", [{"step_mm": 0.0}, {"radius_mm": 1.0, "step_mm": 2.0}, {"patch": -1}, {"chunk": 0}])
+@pytest.mark.parametrize("wrong", [{"step_mm": 0.0}, {"radius_mm": 1.0, "step_mm": 2.0}, {"patch": -1}])
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ValueError, match="cost"):
         CostConfig(**wrong)

@@ -3,7 +3,8 @@ import pytest
 import torch
 from scipy import ndimage
 
-from graphreg.filters import box_mean, correlate, derivative, gaussian, gaussian_kernel
+from graphreg import chunks
+from graphreg.filters import box_max, box_sum, correlate, derivative, gaussian, gaussian_kernel
 
 
 @pytest.fixture
@@ -37,14 +38,42 @@ def test_a_gaussian_kernel_is_cut_at_three_sigma_and_sums_to_one(sigma, radius):
     assert torch.equal(kernel, kernel.flip(0))
 
 
-def test_box_mean_agrees_with_scipy(data):
-    expected = np.stack([ndimage.uniform_filter(part, 5, mode="nearest") for part in data.numpy()])
-    assert torch.allclose(box_mean(data, 2), torch.from_numpy(expected), atol=1e-12)
+@pytest.mark.parametrize("radius", [0, 1, 2])
+def test_a_box_sum_agrees_with_scipy_where_the_whole_box_lies_in_the_data(data, radius):
+    side = 2 * radius + 1
+    expected = np.stack([side**3 * ndimage.uniform_filter(part, side) for part in data.numpy()])
+    inside = (slice(None), *(slice(radius, n - radius) for n in data.shape[1:]))
+    assert torch.allclose(box_sum(data, radius), torch.from_numpy(expected[inside]), atol=1e-12)
 
 
-def test_a_box_wider_than_the_image_still_takes_a_mean():
-    ones = torch.ones(2, 3, 1)
-    assert torch.allclose(box_mean(ones, 4), ones)
+def test_a_box_sum_leaves_its_data_as_it_was(data):
+    before = data.clone()
+    box_sum(data, 1)
+    assert torch.equal(data, before)
+
+
+@pytest.mark.parametrize("radius", [(0, 1, 3), (2, 9, 1)])
+def test_the_largest_of_a_box_agrees_with_scipy(data, radius):
+    size = [2 * r + 1 for r in radius]
+    expected = np.stack([ndimage.maximum_filter(part, size, mode="nearest") for part in data.numpy()])
+    assert torch.equal(box_max(data, radius), torch.from_numpy(expected))
+
+
+@pytest.mark.parametrize("axis", [-3, -2, -1])
+def test_a_kernel_wider_than_the_image_agrees_with_scipy(data, axis):
+    kernel = torch.arange(1.0, 24.0, dtype=torch.float64)
+    expected = np.stack([ndimage.correlate1d(part, kernel.numpy(), axis, mode="nearest") for part in data.numpy()])
+    assert torch.allclose(correlate(data, kernel, axis), torch.from_numpy(expected), atol=1e-10)
+
+
+def test_what_is_worked_on_at_once_does_not_change_a_filter(data, monkeypatch):
+    whole = gaussian(data, (0.6, 1.0, 1.7))
+    kernel = torch.arange(5.0, dtype=torch.float64)
+    along = [correlate(data[0], kernel, axis) for axis in range(-3, 3)]
+    monkeypatch.setattr(chunks, "CACHED", 1)
+    assert torch.equal(gaussian(data, (0.6, 1.0, 1.7)), whole)
+    for axis, expected in zip(range(-3, 3), along, strict=True):
+        assert torch.equal(correlate(data[0], kernel, axis), expected)
 
 
 @pytest.mark.parametrize("axis", [-3, -2, -1])
@@ -58,4 +87,4 @@ def test_derivative_is_exact_for_a_polynomial_of_fourth_order(axis):
 
 def test_filters_keep_float32():
     image = torch.ones(4, 4, 4)
-    assert gaussian(image, (1.0, 1.0, 1.0)).dtype == box_mean(image, 1).dtype == torch.float32
+    assert gaussian(image, (1.0, 1.0, 1.0)).dtype == box_sum(image, 1).dtype == torch.float32

@@ -12,6 +12,7 @@ from graphreg.records import CostVolume, KeypointGraph, Keypoints
 from graphreg.regularisers import BeliefPropagation, Independent, MeanField
 from graphreg.regularisers.protocol import confidence, soft_argmin
 from graphreg.stages.cost_volume import label_grid
+from graphreg.stages.graph import GraphConfig, connect
 
 COUPLED = [
     BeliefPropagation(data_weight=40.0, slack_mm=2.0),
@@ -57,6 +58,30 @@ def test_soft_argmin_bears_energies_of_any_size():
     energies[0, 1, 1, 1] = -1e30
     mean, variance = soft_argmin(energies, label_grid(2.0, 2.0))
     assert mean.tolist() == [[0, 0, 0]] and variance.item() == 0
+
+
+@pytest.mark.parametrize(("contrast", "dtype"), [(0.2, torch.float64), (0.2, torch.float32), (3.0, torch.float32)])
+def test_mean_field_agrees_with_the_sums_over_all_labels(contrast, dtype, generator):
+    # the prior of a label some 40 mm off the neighbours is exp(-160), the data's up to exp(-600)
+    keypoints = Keypoints(scattered(generator, 12).to(dtype))
+    labels = label_grid(24.0, 3.0)
+    values = contrast * torch.rand(12, *labels.shape, generator=generator, dtype=torch.float64)
+    graph = connect(keypoints, GraphConfig(neighbours=4))
+    regulariser = MeanField(data_weight=200.0, couplings=(0.01, 0.1))
+    found = regulariser(CostVolume(keypoints, labels, values.to(dtype)), graph)
+    offsets_mm = labels.points_mm(values).reshape(-1, 3)
+    prior = torch.zeros(12, len(offsets_mm), dtype=torch.float64)
+    for coupling in (*regulariser.couplings, None):
+        q = torch.softmax(-200 * values.flatten(1) - prior, 1)
+        mean = q @ offsets_mm
+        variance = q @ offsets_mm.square().sum(1) - mean.square().sum(1)
+        if coupling:
+            certainty = 1 / (1 + variance)
+            for n in range(12):
+                heard = [n, *graph.edge_index[0, graph.edge_index[1] == n].tolist()]
+                centre = (certainty[heard, None] * mean[heard]).sum(0) / certainty[heard].sum()
+                prior[n] = coupling * (offsets_mm - centre).square().sum(1)
+    assert (found.vectors_mm - mean).abs().max() < (1e-6 if dtype == torch.float64 else 1e-3)
 
 
 def test_confidence_is_one_over_one_plus_the_variance_in_squared_steps():

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 from problems import LARGER, MATRIX, OBLIQUE, OFFSET_MM, points_inside, stored_otherwise
-from scipy.interpolate import CubicSpline, RBFInterpolator
+from scipy.interpolate import RBFInterpolator
 
+from graphreg import chunks
 from graphreg.grid import Grid
 from graphreg.records import Displacements, Keypoints
-from graphreg.stages.spline import SplineConfig, cubic_matrix, fit, interpolate
+from graphreg.stages.spline import SplineConfig, fit, interpolate
 
 EXACT = SplineConfig(smoothness_mm=0.0, lattice_mm=0.0)
 
@@ -111,13 +112,35 @@ def test_a_grid_stored_otherwise_has_the_same_field(rough, lattice_mm):
         assert torch.allclose(interpolate(rough, grid, config).displacement_mm[0], stored, atol=1e-8)
 
 
-def test_chunk_size_does_not_change_the_field(rough):
+def test_what_is_worked_on_at_once_does_not_change_the_field(rough, monkeypatch):
     for lattice_mm in (0.0, 5.0):
-        whole, parts = (
-            interpolate(rough, LARGER, SplineConfig(chunk=chunk, lattice_mm=lattice_mm)).displacement_mm
-            for chunk in (1 << 20, 100)
-        )
-        assert torch.allclose(whole, parts, atol=1e-10)
+        config, fields = SplineConfig(lattice_mm=lattice_mm), []
+        for numbers in (1 << 20, 6000):  # of 60 knots
+            monkeypatch.setattr(chunks, "CACHED", numbers)
+            fields.append(interpolate(rough, LARGER, config).displacement_mm)
+        assert torch.allclose(*fields, atol=1e-10)
+
+
+def test_away_from_the_knots_half_as_many_points_of_the_lattice_do(generator):
+    # knots in the middle fifth of the grid; only what lies some 12 mm from any is read off the wider lattice
+    grid = Grid((40, 42, 44), (3.0, 3.0, 3.0), (-60.0, 0.0, 0.0))
+    knots_mm = torch.tensor([0.0, 60.0, 60.0]) + 12 * torch.randn(200, 3, generator=generator, dtype=torch.float64)
+    moved = displacements(knots_mm, 5 * torch.sin(knots_mm / 15))
+    exact, found = (
+        interpolate(moved, grid, SplineConfig(lattice_mm=lattice)).displacement_mm for lattice in (0.0, 4.0)
+    )
+    far = (torch.cdist(grid.points_mm(knots_mm).reshape(-1, 3), knots_mm).amin(1) > 15).reshape(grid.shape)
+    assert far.double().mean() > 0.5
+    assert (exact - found).norm(dim=0)[far].max() < 0.02
+
+
+def test_in_single_precision_the_spline_is_exact_to_micrometres_far_from_the_origin(rough, generator):
+    far = torch.tensor([300.0, -1500.0, 2000.0], dtype=torch.float64)  # as scanners place their patients
+    knots_mm = (rough.keypoints.points_mm + far).float()
+    where = points_inside(LARGER, 500, generator) + far
+    exact = fit(displacements(knots_mm.double(), rough.vectors_mm), SplineConfig())(where)
+    single = fit(displacements(knots_mm, rough.vectors_mm.float()), SplineConfig())(where)
+    assert (single - exact).norm(dim=1).max() < 1e-3
 
 
 def test_a_lattice_changes_the_field_by_a_hundredth_of_a_millimetre_and_more_at_the_kinks_of_knots_only(generator):
@@ -135,11 +158,7 @@ def test_a_lattice_changes_the_field_by_a_hundredth_of_a_millimetre_and_more_at_
     assert (exact - cubic).norm(dim=0).mean() < 0.01
 
 
-def test_cubic_interpolation_agrees_with_the_natural_spline_of_scipy(generator):
-    samples = torch.randn(9, 2, generator=generator, dtype=torch.float64)
-    where = torch.linspace(0, 8, 50, dtype=torch.float64)
-    expected = CubicSpline(np.arange(9), samples.numpy(), bc_type="natural")(where.numpy())
-    assert np.allclose((cubic_matrix(9, where) @ samples).numpy(), expected, atol=1e-10)
+
 
 
 def test_a_wide_smoothness_leaves_the_affine_motion_that_fits_best(rough, generator):
@@ -170,7 +189,7 @@ def test_coinciding_knots_share_a_value_and_cannot_be_interpolated(knots_mm):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"smoothness_mm": -1.0}, {"chunk": 0}, {"lattice_mm": -1.0}, {"smoothness_mm": float("nan")}]
+    "wrong", [{"smoothness_mm": -1.0}, {"lattice_mm": -1.0}, {"smoothness_mm": float("nan")}]
 )
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ValueError, match="spline"):

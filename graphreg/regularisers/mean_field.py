@@ -8,13 +8,18 @@ over the neighbours j and the keypoint itself. The coupling b may grow from swee
 speak first.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from graphreg.chunks import rows
+from graphreg.grid import Grid
 from graphreg.records import CostVolume, Displacements, KeypointGraph
-from graphreg.regularisers.protocol import confidence, soft_argmin
+from graphreg.regularisers.protocol import confidence
+
+FAINTEST = -80.0  # smallest exponent of the data; of the prior, less is nothing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,12 +37,11 @@ class MeanField:
 
     def __call__(self, costs: CostVolume, graph: KeypointGraph) -> Displacements:
         """Expected displacement of each keypoint after the last sweep."""
-        data = costs.costs * self.data_weight
-        mean, variance = soft_argmin(data, costs.labels)
+        likelihood = _likelihood(costs.costs, self.data_weight)
+        mean, variance = _moments(likelihood, costs.labels)
         for coupling in self.couplings:
             centre = neighbour_mean(mean, 1 / (1 + variance), graph)
-            energies = data + coupling * _squared_distance(centre, costs)
-            mean, variance = soft_argmin(energies, costs.labels)
+            mean, variance = _moments(likelihood, costs.labels, coupling, centre)
         return Displacements(costs.keypoints, mean, confidence(variance, costs.labels))
 
 
@@ -49,9 +53,38 @@ def neighbour_mean(values: Tensor, certainty: Tensor, graph: KeypointGraph) -> T
     return total / certainty.index_add(0, target, certainty[source])[:, None]
 
 
-def _squared_distance(centre: Tensor, costs: CostVolume) -> Tensor:
-    """|d - centre|^2 (N, L, L, L) in mm^2, summed axis by axis."""
-    radius = costs.labels.shape[0] // 2
-    steps = torch.arange(-radius, radius + 1, device=centre.device, dtype=centre.dtype) * costs.labels.spacing_mm[0]
-    x, y, z = ((steps - centre[:, None, axis]).square() for axis in range(3))
-    return z[:, :, None, None] + y[:, None, :, None] + x[:, None, None, :]
+def _likelihood(costs: Tensor, weight: float) -> Tensor:
+    """exp(-weight (c - min c)) (N, L, L, L), not below what float32 can still multiply."""
+    out = torch.empty_like(costs)
+    for part, own in zip(*(array.split(rows(costs[0].numel(), costs.device)) for array in (out, costs)), strict=True):
+        torch.sub(own, own.amin((1, 2, 3), keepdim=True), out=part)
+        part.mul_(-weight).clamp_min_(FAINTEST).exp_()
+    return out
+
+
+def _moments(
+    likelihood: Tensor, labels: Grid, coupling: float = 0.0, centre_mm: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Mean (N, 3) in mm and variance (N,) in mm^2 of the labels under likelihood (N, L, L, L) exp(-b |d - centre|^2).
+
+    The exponential is a product of one factor per axis: the moments are three small matrix products.
+    """
+    radius = labels.shape[0] // 2
+    steps = torch.arange(-radius, radius + 1, device=likelihood.device, dtype=likelihood.dtype) * labels.spacing_mm[0]
+    centre = likelihood.new_zeros(len(likelihood), 3) if centre_mm is None else centre_mm
+    energy = coupling * (steps - centre[..., None]).square()  # (N, 3, L)
+    energy -= energy.amin(2, keepdim=True)
+    factor = torch.where(energy < -FAINTEST, energy.neg().exp(), 0.0)  # some label has a factor of one: the sum is not 0
+    x, y, z = (torch.stack((f, f * steps, f * steps.square()), 2) for f in factor.unbind(1))  # (N, L, 3): powers
+    along_x = torch.cat([part.flatten(1, 2) @ f for part, f in zip(*_chunks(likelihood, x), strict=True)])
+    along_x = along_x.unflatten(1, labels.shape[:2])  # (N, z, y, power of x)
+    total = torch.einsum("nzyp,nyq,nzr->npqr", along_x, y, z)
+    weight = total[:, 0, 0, 0, None]
+    mean = torch.stack((total[:, 1, 0, 0], total[:, 0, 1, 0], total[:, 0, 0, 1]), 1) / weight
+    square = torch.stack((total[:, 2, 0, 0], total[:, 0, 2, 0], total[:, 0, 0, 2]), 1) / weight
+    return mean, (square - mean.square()).sum(1).clamp_min(0)
+
+
+def _chunks(*arrays: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    step = rows(arrays[0][0].numel(), arrays[0].device)
+    return (array.split(step) for array in arrays)

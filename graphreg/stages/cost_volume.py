@@ -6,15 +6,18 @@ offsets o (Hansen & Heinrich 2021, eq. 3),
     c(p, d) = mean_o |f(p + o) - m(p + d + o)|^2 = mean_o |f|^2 + |m|^2 - 2 <f, m>,
 
 so that one batched matrix product per chunk of keypoints does the work. Patch offsets and displacements share one
-lattice of the label step: a window of moving descriptors is gathered once and serves them all.
+lattice of the label step: a window of moving descriptors is gathered once and serves them all. Chunks are so small that
+their products stay in the cache of a CPU, where they are summed over the patch at once.
 """
 
 import math
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from graphreg.chunks import rows
 from graphreg.grid import Grid
 from graphreg.records import CostVolume, FeatureVolume, Keypoints
 
@@ -26,14 +29,14 @@ class CostConfig:
     radius_mm: float = 16.0  # largest displacement per axis
     step_mm: float = 2.0  # distance of neighbouring labels, rounded to voxels of the features
     patch: int = 2  # patch half-width in label steps, see patch_offsets
+    full_patch: bool = False  # whether all voxels of the patch count, not a body-centred quarter of them
     symmetric: bool = False  # whether the mirrored backward costs take part
-    chunk: int = 64  # keypoints at once; bounds memory
 
     def __post_init__(self) -> None:
         if self.step_mm <= 0 or self.radius_mm < self.step_mm:
             raise ValueError(f"cost labels need 0 < step <= radius in mm, got {self.step_mm} and {self.radius_mm}")
-        if self.patch < 0 or self.chunk < 1:
-            raise ValueError(f"cost patch and chunk must be at least 0 and 1, got {self.patch} and {self.chunk}")
+        if self.patch < 0:
+            raise ValueError(f"cost patch must be at least 0, got {self.patch}")
 
 
 def compare(
@@ -62,11 +65,11 @@ def compare(
     if tuple(weights.shape) != fixed.grid.shape:
         raise ValueError(f"Patch weights must be {fixed.grid.shape}, got {tuple(weights.shape)}")
     weights = weights.to(fixed.data)
-    forward = _correlate(fixed, moving, weights, keypoints, config, sign=1)
+    costs = _correlate(fixed, moving, weights, keypoints, config)
     if not config.symmetric:
-        return forward
-    backward = _correlate(moving, fixed, weights, keypoints, config, sign=-1)
-    return CostVolume(keypoints, forward.labels, forward.costs.add_(backward.costs).mul_(0.5))
+        return costs
+    backward = _correlate(moving, fixed, weights, keypoints, config).costs.flip(1, 2, 3)  # p - d, patch by -o
+    return CostVolume(keypoints, costs.labels, costs.costs.add_(backward).mul_(0.5))
 
 
 def label_grid(radius_mm: float, step_mm: float) -> Grid:
@@ -79,68 +82,95 @@ def label_grid(radius_mm: float, step_mm: float) -> Grid:
 
 
 def _correlate(
-    anchor: FeatureVolume, search: FeatureVolume, weights: Tensor, keypoints: Keypoints, config: CostConfig, sign: int
+    anchor: FeatureVolume, search: FeatureVolume, weights: Tensor, keypoints: Keypoints, config: CostConfig
 ) -> CostVolume:
     spacing = anchor.grid.spacing_mm[0]
     stride = max(round(config.step_mm / spacing), 1)
     labels = label_grid(config.radius_mm, stride * spacing)
     centres = anchor.grid.to_index(keypoints.points_mm).round().long()
-    pattern = patch_offsets(config.patch).to(centres.device)
-    window = _cube(config.patch + labels.shape[0] // 2, stride * sign, centres.device)
-    anchors, searches = anchor.data.flatten(1), _rows(search.data)
+    pattern = patch_offsets(config.patch, config.full_patch).to(centres.device)
+    windows = _Windows(search.data, centres, stride, config.patch + labels.shape[0] // 2)
+    anchors, weights = anchor.data.flatten(1), weights.flatten()
     costs = anchor.data.new_empty(len(keypoints), *labels.shape)
-    for first in range(0, len(keypoints), config.chunk):
-        chunk = centres[first : first + config.chunk]
-        patch = _flat(chunk, pattern * stride * sign, anchor.grid)
-        f = anchors[:, patch].permute(1, 2, 0)  # (n, P, C)
-        m = searches[_flat(chunk, window, search.grid)]  # (n, W, C + 1)
-        corners = pattern + config.patch
-        costs[first : first + config.chunk] = _patch_ssd(f, weights.flatten()[patch], m, corners)
+    step = rows(len(pattern) * windows.side**3, costs.device)
+    for first in range(0, len(keypoints), step):
+        part = slice(first, first + step)
+        patch = _flat(centres[part], pattern * stride, anchor.grid)
+        _patch_ssd(anchors[:, patch], weights[patch], windows[part], (pattern + config.patch).tolist(), costs[part])
     return CostVolume(keypoints, labels, costs)
 
 
-def _rows(data: Tensor) -> Tensor:
-    """Descriptors (C, D, H, W) and their squared norm as rows (voxels, C + 1): what is read together lies together."""
-    rows = data.new_empty(data[0].numel(), len(data) + 1)
-    rows[:, :-1] = data.flatten(1).T
-    norm = torch.zeros_like(data[0])
-    for channel in data:
-        norm.addcmul_(channel, channel)
-    rows[:, -1] = norm.flatten()
-    return rows
+class _Windows:
+    """Cubes of descriptors around keypoints, in label steps, with their squared norm as the last channel.
 
-
-def _patch_ssd(f: Tensor, w: Tensor, m: Tensor, corners: Tensor) -> Tensor:
-    """Weighted mean squared difference (n, L, L, L) of patches f (n, P, C) and windows m (n, W, C + 1).
-
-    The last channel of a window holds the squared norm, w (n, P) the weights, and ``corners`` (P, 3) say where in the
-    window each sample of the patch meets the first label.
+    Rows of a cube are copied as they lie in memory, for which columns of one phase of the label step lie together and
+    the rows go on beyond the border. Along the other axes the border is met by clamping.
     """
-    w = w / w.sum(1, keepdim=True).clamp_min(torch.finfo(w.dtype).tiny)
-    constant = (w * f.square().sum(2)).sum(1)
-    query = torch.cat((-2 * w[..., None] * f, w[..., None]), 2)
-    width = round(m.shape[1] ** (1 / 3))
-    product = torch.bmm(query, m.transpose(1, 2)).unflatten(2, (width,) * 3)  # (n, P, W)
-    side = width - int(corners.max())
-    total = constant[:, None, None, None].expand(-1, side, side, side).clone()
-    for sample, (z, y, x) in enumerate(corners.tolist()):
-        total += product[:, sample, z : z + side, y : y + side, x : x + side]
-    return total.div_(f.shape[2]).clamp_min_(0)
+
+    def __init__(self, data: Tensor, centres: Tensor, stride: int, radius: int) -> None:
+        """``data`` (C, D, H, W), centres (N, 3) in voxels; radius in label steps."""
+        reach, x = radius * stride, centres[:, 2]
+        before = max(reach - int(x.min()), 0)
+        after = max(int(x.max()) + reach + 1 - data.shape[3], 0)
+        self._data, phases = _in_phases(data, before, after, stride)
+        norm = torch.stack([slices.square().sum(0) for slices in self._data.unbind(1)])
+        self._channels = (*self._data.unbind(0), norm)
+        self.side = 2 * radius + 1
+        start = x - reach + before
+        self._start = phases.to(x.device)[start % stride] + start // stride
+        self._centres = centres
+        self._steps = torch.arange(-radius, radius + 1, device=x.device) * stride
+
+    def __getitem__(self, part: slice) -> Tensor:
+        """Cubes (n, C + 1, side^3) of a range of keypoints."""
+        depth, height, row = self._data.shape[1:]
+        z = (self._centres[part, :1] + self._steps).clamp(0, depth - 1)
+        y = (self._centres[part, 1:2] + self._steps).clamp(0, height - 1)
+        first = ((z[:, :, None] * height + y[:, None]) * row + self._start[part, None, None]).flatten()
+        cubes = self._data.new_empty(len(self._channels), len(first), self.side)
+        for channel, cube in zip(self._channels, cubes, strict=True):
+            runs = channel.as_strided((channel.numel() - self.side + 1, self.side), (1, 1))
+            torch.index_select(runs, 0, first, out=cube)
+        return cubes.reshape(len(cubes), len(z), -1).transpose(0, 1)
 
 
-def patch_offsets(radius: int) -> Tensor:
-    """Samples (P, 3) of a patch in label steps: a body-centred lattice in its cube, a corner of the cube included.
+def _in_phases(data: Tensor, before: int, after: int, stride: int) -> tuple[Tensor, Tensor]:
+    """Rows of data (C, D, H, W) beyond their border, every stride-th column together, and where each phase starts."""
+    if before or after:
+        data = F.pad(data, (before, after, 0, 0, 0, 0), mode="replicate")
+    if stride == 1:
+        return data.contiguous(), torch.zeros(1, dtype=torch.int64)
+    phases = [data[..., phase::stride] for phase in range(stride)]
+    widths = torch.tensor([phase.shape[3] for phase in phases])
+    return torch.cat(phases, 3), widths.cumsum(0) - widths
 
-    It covers a cube of side 2 radius + 1 with about a quarter of its points: 9, 35, 91 for a radius of 1, 2, 3.
+
+def _patch_ssd(f: Tensor, w: Tensor, m: Tensor, corners: list[list[int]], out: Tensor) -> None:
+    """Weighted mean squared difference of patches f (C, n, P) and windows m (n, C + 1, W), to out (n, L, L, L).
+
+    The last channel of a window holds the squared norm, w (n, P) the weights, and ``corners`` say where in the window
+    each sample of the patch meets the first label.
     """
-    cube = _cube(radius, 1, torch.device("cpu"))
-    return cube[((cube - radius) % 2 == 0).all(1) | ((cube - radius) % 2 == 1).all(1)]
+    w = w / (len(f) * w.sum(1, keepdim=True)).clamp_min(torch.finfo(w.dtype).tiny)
+    query = torch.cat((-2 * w * f, w[None]))
+    out.copy_((w * f.square().sum(0)).sum(1)[:, None, None, None].expand_as(out))
+    width, side = round(m.shape[2] ** (1 / 3)), out.shape[1]
+    product = torch.bmm(query.permute(1, 2, 0), m).unflatten(2, (width,) * 3)  # (n, P, W)
+    for sample, (z, y, x) in enumerate(corners):
+        out += product[:, sample, z : z + side, y : y + side, x : x + side]
+    out.clamp_min_(0)
 
 
-def _cube(radius: int, stride: int, device: torch.device) -> Tensor:
-    """Voxel offsets ((2 radius + 1)^3, 3) of a cube, the last axis running fastest."""
-    axis = torch.arange(-radius, radius + 1, device=device) * stride
-    return torch.cartesian_prod(axis, axis, axis)
+def patch_offsets(radius: int, full: bool = False) -> Tensor:
+    """Samples (P, 3) of a patch in label steps: its whole cube, or a body-centred lattice with a corner of the cube.
+
+    The lattice covers a cube of side 2 radius + 1 with about a quarter of its points: 9, 35, 91 for a radius of
+    1, 2, 3.
+    """
+    axis = torch.arange(-radius, radius + 1)
+    cube = torch.cartesian_prod(axis, axis, axis)
+    from_corner = (cube - radius) % 2
+    return cube if full else cube[(from_corner == from_corner[:, :1]).all(1)]
 
 
 def _flat(centres: Tensor, offsets: Tensor, grid: Grid) -> Tensor:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from graphreg.filters import gaussian
 from graphreg.grid import Grid, box, sample
+from graphreg.lattice import linear, linear_within, same_axes, transfer
 from graphreg.records import Motion, Volume
 
 Region = tuple[slice, slice, slice]  # indices (z, y, x)
@@ -15,11 +16,20 @@ AIR_HU = -1024.0
 
 def resample(volume: Volume, grid: Grid, motion: Motion, outside: float | None = None, nearest: bool = False) -> Volume:
     """The volume seen at motion(x) for every voxel x of a grid; beyond its border the border or ``outside``."""
+    if motion is identity and not nearest and same_axes(volume.grid, grid):
+        return Volume(grid, _in_place(volume, grid, outside))
     out = volume.data.new_empty(grid.shape)
     for slab in grid.slabs():
         points = motion(grid.points_mm(out, slab))
         out[slab] = sample(volume.data[None], volume.grid, points, outside, nearest)[0]
     return Volume(grid, out)
+
+
+def _in_place(volume: Volume, grid: Grid, outside: float | None) -> Tensor:
+    """Linear interpolation (D, H, W) where nothing moves."""
+    if outside is None:
+        return transfer(volume.data[None], volume.grid, grid, (linear,) * 3)[0]
+    return transfer(volume.data[None] - outside, volume.grid, grid, (linear_within,) * 3)[0].add_(outside)
 
 
 def resample_mask(mask: Tensor, mask_grid: Grid, grid: Grid, motion: Motion) -> Tensor:

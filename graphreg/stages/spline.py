@@ -14,8 +14,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from graphreg.chunks import rows
+from graphreg.filters import box_max
 from graphreg.grid import Grid
-from graphreg.records import DenseField, Displacements
+from graphreg.lattice import cubic, transfer
+from graphreg.records import DenseField, Displacements, Keypoints
+
+NEAR = 3  # steps of the lattice from a knot within which every point of it is evaluated
+BLOCK = 8  # points of a lattice along each axis that are evaluated together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,12 +30,11 @@ class SplineConfig:
 
     smoothness_mm: float = 1.0  # 0 interpolates the keypoints exactly
     lattice_mm: float = 4.0  # evaluated so far apart and cubic between: 0.01 mm off on average; 0 evaluates every voxel
-    chunk: int = 8192  # points evaluated at once; bounds memory
 
     def __post_init__(self) -> None:
-        if not (self.smoothness_mm >= 0 and self.lattice_mm >= 0 and self.chunk >= 1):
-            need = "spline needs smoothness_mm and lattice_mm of at least 0 and a chunk of at least 1"
-            raise ValueError(f"{need}, got {self.smoothness_mm}, {self.lattice_mm}, {self.chunk}")
+        if not (self.smoothness_mm >= 0 and self.lattice_mm >= 0):
+            need = "spline needs smoothness_mm and lattice_mm of at least 0"
+            raise ValueError(f"{need}, got {self.smoothness_mm} and {self.lattice_mm}")
 
 
 def interpolate(displacements: Displacements, grid: Grid, config: SplineConfig = SplineConfig()) -> DenseField:
@@ -39,43 +44,43 @@ def interpolate(displacements: Displacements, grid: Grid, config: SplineConfig =
         ValueError: fewer than four keypoints, all in one plane, or coinciding ones that are to be interpolated.
     """
     spline = fit(displacements, config)
-    lattice = grid if config.lattice_mm == 0 else grid.with_spacing(config.lattice_mm)
-    field = displacements.vectors_mm.new_empty(3, *lattice.shape)
-    for slab in lattice.slabs(config.chunk):
-        points = lattice.points_mm(field, slab)
-        values = torch.cat([spline(part) for part in points.reshape(-1, 3).split(config.chunk)])
-        field[:, slab] = values.T.reshape(3, *points.shape[:3])
-    return DenseField(grid, field if lattice is grid else _upsample(field, lattice, grid))
+    like = displacements.vectors_mm
+    if config.lattice_mm == 0:
+        return DenseField(grid, _everywhere(spline, grid, like))
+    lattice, wide = (grid.with_spacing(step * config.lattice_mm) for step in (1, 2))
+    field = transfer(_everywhere(spline, wide, like), wide, lattice, (cubic,) * 3)
+    near = _near(displacements.keypoints, lattice)
+    field[:, *near.unbind(1)] = _at(spline, lattice, near).T
+    return DenseField(grid, transfer(field, lattice, grid, (cubic,) * 3))
 
 
-def _upsample(data: Tensor, lattice: Grid, grid: Grid) -> Tensor:
-    """Cubic B-spline interpolation of data (C, d, h, w) on a lattice at the voxels of a grid with the same axes."""
-    first = lattice.to_index(torch.tensor(grid.origin_mm, dtype=torch.float64))
-    for axis, size in enumerate(grid.shape):
-        ratio = list(reversed(grid.spacing_mm))[axis] / list(reversed(lattice.spacing_mm))[axis]
-        where = first[axis] + ratio * torch.arange(size, dtype=torch.float64)
-        matrix = cubic_matrix(data.shape[1], where).to(data)
-        data = torch.tensordot(data, matrix, dims=([1], [1]))  # the axis done moves to the end: z, y, x in turn
-    return data
+def _everywhere(spline: Callable[[Tensor], Tensor], grid: Grid, like: Tensor) -> Tensor:
+    """The spline (3, D, H, W) at every voxel of a grid."""
+    field = like.new_empty(3, *grid.shape)
+    for slab in grid.slabs():
+        points_mm = grid.points_mm(field, slab)
+        field[:, slab] = spline(points_mm.reshape(-1, 3)).T.unflatten(1, points_mm.shape[:3])
+    return field
 
 
-def cubic_matrix(size: int, where: Tensor) -> Tensor:
-    """Weights (M, size) that interpolate samples 0 ... size - 1 at fractional indices (M,) by a natural cubic B-spline.
-
-    Unser (1999): the basis at the new places times the inverse of the basis at the samples. The natural end,
-    a second derivative of zero, keeps straight lines straight.
-    """
-    knots = torch.arange(-1, size + 1, dtype=torch.float64)
-    at_samples = _cubic_basis(knots[1:-1, None] - knots)
-    ends = at_samples.new_zeros(2, size + 2)
-    ends[0, :3] = ends[1, -3:] = torch.tensor([1.0, -2.0, 1.0], dtype=torch.float64)
-    coefficients = torch.linalg.inv(torch.cat((at_samples, ends)))[:, :size]
-    return _cubic_basis(where[:, None] - knots) @ coefficients
+def _near(keypoints: Keypoints, lattice: Grid) -> Tensor:
+    """Indices (n, 3) of the lattice points near a knot; away from them the spline is so smooth that half as many do."""
+    index = lattice.to_index(keypoints.points_mm).round().long()
+    size = torch.tensor(lattice.shape, device=index.device)
+    inside = ((index > -NEAR) & (index < size - 1 + NEAR)).all(1)
+    occupied = torch.zeros(lattice.shape, device=index.device)
+    occupied[(*index[inside].clamp_min(0).minimum(size - 1).unbind(1),)] = 1.0
+    return box_max(occupied, (NEAR,) * 3).nonzero()
 
 
-def _cubic_basis(x: Tensor) -> Tensor:
-    x = x.abs()
-    return torch.where(x < 1, 2 / 3 - x**2 + x**3 / 2, (2 - x).clamp_min(0) ** 3 / 6)
+def _at(spline: Callable[[Tensor], Tensor], grid: Grid, index: Tensor) -> Tensor:
+    """The spline (n, 3) at voxels (n, 3) of a grid, block by block: points at work together lie together."""
+    blocks = index // BLOCK
+    order = ((blocks[:, 0] * grid.shape[1] + blocks[:, 1]) * grid.shape[2] + blocks[:, 2]).argsort(stable=True)
+    values = spline(grid.to_mm(index[order].double()))
+    out = torch.empty_like(values)
+    out[order] = values
+    return out
 
 
 def fit(displacements: Displacements, config: SplineConfig = SplineConfig()) -> Callable[[Tensor], Tensor]:
@@ -83,27 +88,49 @@ def fit(displacements: Displacements, config: SplineConfig = SplineConfig()) -> 
     knots = displacements.keypoints.points_mm.double()
     centre = knots.mean(0)
     knots = knots - centre
-    count = len(knots)
-    flatness = torch.linalg.eigvalsh(knots.T @ knots)  # LU alone does not see a plane through the rounding
-    if count < 4 or bool(flatness[0] <= 1e-10 * flatness[2]):
-        raise ValueError(f"A spline needs at least 4 keypoints that are not in one plane, got {count}")
-    system = knots.new_zeros(count + 4, count + 4)
-    system[:count, :count] = -torch.cdist(knots, knots, compute_mode="donot_use_mm_for_euclid_dist")
-    system.diagonal()[:count].add_(config.smoothness_mm / displacements.confidence.double())
-    system[:count, count] = system[count, :count] = 1
-    system[:count, count + 1 :] = knots
-    system[count + 1 :, :count] = knots.T
-    values = torch.cat((displacements.vectors_mm.double(), knots.new_zeros(4, 3)))
-    solution, failed = torch.linalg.solve_ex(system, values)
-    left = (system @ solution - values).abs().amax()  # LU sees no more of coinciding knots than of a plane
-    if bool(failed) or not bool(left < 1e-3):
-        raise ValueError("A spline without smoothness needs keypoints that do not coincide")
+    if len(knots) < 4:
+        raise ValueError(f"A spline needs at least 4 keypoints that are not in one plane, got {len(knots)}")
+    smoothness = config.smoothness_mm / displacements.confidence.double()
+    weights, affine = _solve(knots, displacements.vectors_mm.double(), smoothness)
     dtype = displacements.vectors_mm.dtype
-    knots, weights, affine = knots.to(dtype), solution[:count].to(dtype), solution[count:].to(dtype)
 
     def spline(points_mm: Tensor) -> Tensor:
-        local = (points_mm - centre.to(points_mm)).to(dtype)
-        distances = torch.cdist(local, knots, compute_mode="donot_use_mm_for_euclid_dist")
-        return affine[0] + local @ affine[1:] - distances @ weights
+        parts = (points_mm.double() - centre).split(rows(len(knots), knots.device))
+        return torch.cat([(affine[0] + p @ affine[1:]).to(dtype) - _potential(p, knots, weights, dtype) for p in parts])
 
     return spline
+
+
+def _potential(points: Tensor, knots: Tensor, weights: Tensor, dtype: torch.dtype) -> Tensor:
+    """sum_i w_i |x - p_i| (M, 3). Distances by |x|^2 + |p|^2 - 2 x p about the points, exact where they are small."""
+    centre = points.mean(0)
+    x, p = (points - centre).to(dtype), (knots - centre).to(dtype)
+    x = torch.cat((x, x.square().sum(1, keepdim=True), torch.ones_like(x[:, :1])), 1)
+    p = torch.cat((-2 * p, torch.ones_like(p[:, :1]), p.square().sum(1, keepdim=True)), 1)
+    return (x @ p.T).clamp_min_(0).sqrt_() @ weights.to(dtype)
+
+
+def _solve(knots: Tensor, values: Tensor, smoothness: Tensor) -> tuple[Tensor, Tensor]:
+    """Weights (N, 3) and affine part (4, 3) of the smoothing spline of knots (N, 3) about their centre.
+
+    With [1, p] = Q R and A = K + S, the weights lie across Q, where A is positive definite (Wahba 1990). So is then
+    M = (1 - Q Q') A (1 - Q Q') + c Q Q', with w = M^-1 (1 - Q Q') v: a Cholesky factor, half a general solution.
+    """
+    count = len(knots)
+    plane = torch.linalg.eigvalsh(knots.T @ knots)  # the factors alone do not see a plane through the rounding
+    if bool(plane[0] <= 1e-10 * plane[2]):
+        raise ValueError(f"A spline needs at least 4 keypoints that are not in one plane, got {count}")
+    system = torch.cdist(knots, knots, compute_mode="donot_use_mm_for_euclid_dist").neg_()
+    system.diagonal().add_(smoothness)
+    q, r = torch.linalg.qr(torch.cat((torch.ones_like(knots[:, :1]), knots), 1))
+    along = system @ q
+    block = q.T @ along
+    block.diagonal().add_(block.diagonal().abs().amax())
+    projected = torch.addmm(system, torch.cat((q, along), 1), torch.cat((q @ block - along, -q), 1).T)
+    factor, failed = torch.linalg.cholesky_ex(projected)
+    weights = torch.cholesky_solve(values - q @ (q.T @ values), factor)
+    affine = torch.linalg.solve_triangular(r, q.T @ values - along.T @ weights, upper=True)
+    left = values - system @ weights - affine[0] - knots @ affine[1:]
+    if bool(failed) or not bool(left.abs().amax() < 1e-3):
+        raise ValueError("A spline without smoothness needs keypoints that do not coincide")
+    return weights, affine

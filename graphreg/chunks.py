@@ -1,0 +1,14 @@
+"""How much is worked on at once: what stays in the cache of a CPU, what fills a GPU without filling its memory.
+
+No result depends on it beyond rounding.
+"""
+
+import torch
+
+CACHED = 1 << 20  # numbers on a CPU: 4 MiB of float32
+FILLING = 1 << 27  # on a GPU: 512 MiB
+
+
+def rows(width: int, device: torch.device) -> int:
+    """Rows of so many numbers each that are worked on at once, at least one."""
+    return max((CACHED if device.type == "cpu" else FILLING) // max(width, 1), 1)
