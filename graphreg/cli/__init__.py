@@ -8,6 +8,7 @@ import typer
 from graphreg.cli.applying import points, warp
 from graphreg.cli.console import INTERRUPTED, State, failure
 from graphreg.cli.evaluating import evaluate
+from graphreg.cli.memory import keep_freed_memory
 from graphreg.cli.phantoms import demo, phantom
 from graphreg.cli.registering import register
 from graphreg.cli.version import show_version
@@ -36,6 +37,7 @@ def graphreg(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program with these arguments, or those of the command line; returns the exit code."""
+    keep_freed_memory()
     state = State()
     try:
         code = app(

@@ -3,6 +3,8 @@
 SimpleITK delivers LPS millimetres whatever the format, arrays in (z, y, x), and Hounsfield units for DICOM.
 """
 
+import gzip
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,10 +39,10 @@ def read_pair(
 def read_volume(path: PathInput) -> Volume:
     """A scalar 3-D image as float32 on its own grid, from a file or a DICOM series folder. Raises InputError."""
     grid, data = _read(path)
-    if not bool(torch.isfinite(data).all()):
+    low, high = data.aminmax()  # NaN shows in both
+    if not bool(torch.isfinite(torch.stack((low, high))).all()):
         broken = int((~torch.isfinite(data)).sum())
         raise unsuitable(path, "an image of finite values", f"{broken} NaN or infinite voxels")
-    low, high = data.aminmax()
     if low == high:
         raise unsuitable(path, "an image with contrast", f"the value {low.item():g} at every voxel")
     return Volume(grid, data)
@@ -52,7 +54,7 @@ def read_mask(path: PathInput, grid: Grid, image: PathInput = "the image") -> Te
     if not _same(own, grid):
         apart = "" if _overlap(own, grid) else ", without overlap"
         raise unsuitable(path, f"a mask on the grid of {image} ({_words(grid)})", f"{_words(own)}{apart}")
-    if not bool(torch.isfinite(data).all()):
+    if not bool(torch.isfinite(torch.stack(data.aminmax())).all()):
         raise unsuitable(path, "a mask of finite values", "NaN or infinite voxels")
     mask = data != 0
     if not bool(mask.any()):
@@ -65,14 +67,29 @@ def write_volume(volume: Volume | tuple[Grid, Tensor], path: PathInput, as_float
 
     Booleans become uint8; numbers are rounded and clamped to int16, as HU are stored, or kept as float32.
     """
-    require_suffix(path, WRITABLE)
+    suffix = require_suffix(path, WRITABLE)
     grid, data = (volume.grid, volume.data) if isinstance(volume, Volume) else volume
     image = to_sitk(grid, _storable(data.detach().cpu(), as_float))
     with atomic_path(path) as temporary:
         try:
-            sitk.WriteImage(image, str(temporary), useCompression=True)
+            if suffix == ".nii.gz":
+                _write_gzipped(image, temporary)
+            else:
+                sitk.WriteImage(image, str(temporary), useCompression=True)
         except RuntimeError:
             raise OSError(f"{path}: cannot be written") from None
+
+
+def _write_gzipped(image: sitk.Image, path: Path) -> None:
+    """A NIfTI file compressed at the fastest level, thrice as fast as ITK at its own for one percent more of a CT."""
+    plain = path.with_suffix("")  # .nii, beside it
+    try:
+        sitk.WriteImage(image, str(plain))
+        with open(plain, "rb") as source, open(path, "wb") as file:
+            with gzip.GzipFile("", "wb", compresslevel=1, fileobj=file, mtime=0) as target:
+                shutil.copyfileobj(source, target, 1 << 20)
+    finally:
+        plain.unlink(missing_ok=True)
 
 
 def to_sitk(grid: Grid, data: Tensor) -> sitk.Image:
@@ -127,7 +144,8 @@ def _read_file(path: PathInput) -> sitk.Image:
     except RuntimeError as error:
         raise unsuitable(path, "a NIfTI, MetaImage or NRRD image", _reason(error)) from None
     require_sound(path)
-    return image[(slice(None),) * 3 + (0,) * (image.GetDimension() - 3)]
+    further = image.GetDimension() - 3
+    return image[(slice(None),) * 3 + (0,) * further] if further else image  # a slice is a copy
 
 
 def _require_scalar_3d(path: PathInput, reader: sitk.ImageFileReader) -> None:
