@@ -13,9 +13,10 @@ AXES = (-3, -2, -1)
 def correlate(data: Tensor, kernel: Tensor, axis: int) -> Tensor:
     """Correlation with an odd one-dimensional kernel along one axis, the border replicated."""
     out = torch.empty_like(data)
-    across = -2 if axis in (-3, data.ndim - 3) else -3  # parts along another axis are independent, and stay in the cache
-    for parts in zip(*(array.split(_thickness(data, across), across) for array in (out, data)), strict=True):
-        _correlate(*parts, kernel, axis)
+    across = -2 if axis in (-3, data.ndim - 3) else -3  # parts along another axis are independent
+    thickness = rows(4 * data.numel() // data.shape[across], data.device)  # and stay in the cache
+    for part, source in zip(out.split(thickness, across), data.split(thickness, across), strict=True):
+        _correlate(part, source, kernel, axis)
     return out
 
 
@@ -33,11 +34,6 @@ def _correlate(out: Tensor, data: Tensor, kernel: Tensor, axis: int) -> None:
                 out.narrow(axis, to, inside).add_(data.narrow(axis, source, inside), alpha=weight)
                 border = out.narrow(axis, inside if to == 0 else 0, beyond)
                 border.add_(data.narrow(axis, end, 1), alpha=weight)
-
-
-def _thickness(data: Tensor, axis: int) -> int:
-    """Slices along an axis that are worked on at once."""
-    return rows(4 * data.numel() // data.shape[axis], data.device)
 
 
 def gaussian(data: Tensor, sigma: Sequence[float]) -> Tensor:

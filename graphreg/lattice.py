@@ -4,7 +4,7 @@ A matrix (M, N) takes N samples along an axis to M places on it. Dense products 
 per voxel.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -22,10 +22,9 @@ def transfer(data: Tensor, source: Grid, target: Grid, kernels: tuple[Kernel, Ke
     """
     if not same_axes(source, target):
         raise ValueError(f"Both grids need the same axes, got {source.direction} and {target.direction}")
-    first = source.to_index(torch.tensor(target.origin_mm, dtype=torch.float64))
     z, y, x = (
-        kernels[axis](data.shape[1 + axis], first[axis] + _ratio(source, target, axis) * torch.arange(size).double()).to(data)
-        for axis, size in enumerate(target.shape)
+        kernel(size, where).to(data)
+        for kernel, size, where in zip(kernels, source.shape, _places(source, target), strict=True)
     )
     channels, depth, height, width = data.shape
     data = torch.bmm(z.expand(channels, -1, -1), data.reshape(channels, depth, -1))  # (C, D, h w)
@@ -34,8 +33,12 @@ def transfer(data: Tensor, source: Grid, target: Grid, kernels: tuple[Kernel, Ke
     return (data.reshape(-1, width) @ x.T).reshape(channels, *target.shape)
 
 
-def _ratio(source: Grid, target: Grid, axis: int) -> float:
-    return target.spacing_mm[2 - axis] / source.spacing_mm[2 - axis]
+def _places(source: Grid, target: Grid) -> Iterator[Tensor]:
+    """Fractional indices (M,) of the target's voxels along each axis (z, y, x) of the source."""
+    first = source.to_index(torch.tensor(target.origin_mm, dtype=torch.float64))
+    spacings = zip(reversed(target.spacing_mm), reversed(source.spacing_mm), strict=True)
+    for start, size, (step, unit) in zip(first, target.shape, spacings, strict=True):
+        yield start + step / unit * torch.arange(size, dtype=torch.float64)
 
 
 def same_axes(one: Grid, other: Grid) -> bool:

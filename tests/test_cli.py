@@ -32,16 +32,21 @@ ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(graph
 PROGRAM = [sys.executable, "-m", "graphreg"]
 FAST = """
 field_spacing_mm = 5.0
-[levels.coarse]
+[levels.wide]
 spacing_mm = 3.0
 keypoints = {count = 400}
 descriptors = {dilation_mm = 3.0, radius_mm = 3.0}
 costs = {radius_mm = 36.0, step_mm = 6.0}
-[levels.middle]
+[levels.coarse]
 spacing_mm = 3.0
 keypoints = {count = 400}
 descriptors = {dilation_mm = 3.0, radius_mm = 3.0}
 costs = {radius_mm = 9.0, step_mm = 3.0}
+[levels.middle]
+spacing_mm = 3.0
+keypoints = {count = 400}
+descriptors = {dilation_mm = 3.0, radius_mm = 3.0}
+costs = {radius_mm = 6.0, step_mm = 3.0}
 """
 SETTINGS = ["--preset", "fast", "--config", "fast.toml"]
 PAIR = ["ph/fixed.nii.gz", "ph/moving.nii.gz"]

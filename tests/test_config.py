@@ -22,7 +22,7 @@ def test_a_text_overrides_what_it_names_and_nothing_else():
     couplings = [0.5, 1, 2.0]
     """
     changed = override(INHALE_EXHALE, toml)
-    coarse, middle, *rest = INHALE_EXHALE.levels
+    wide, coarse, middle, *rest = INHALE_EXHALE.levels
     expected = replace(
         INHALE_EXHALE,
         regulariser="none",
@@ -30,6 +30,7 @@ def test_a_text_overrides_what_it_names_and_nothing_else():
         window_hu=(-950.0, 100.0),
         mask=replace(INHALE_EXHALE.mask, closing_mm=6.0),
         levels=(
+            wide,
             replace(coarse, costs=replace(coarse.costs, radius_mm=30.0, symmetric=True)),
             replace(middle, mean_field=replace(middle.mean_field, couplings=(0.5, 1.0, 2.0))),
             *rest,
@@ -97,8 +98,8 @@ def test_label_steps_of_presets_are_whole_voxels(name):
         ("nonsense = 1", "unknown setting 'nonsense'; there are levels, regulariser"),
         ("[mask]\nnonsense = 1", "unknown setting 'mask.nonsense'"),
         ("[levels.coarse.costs]\nreach = 1", "unknown setting 'levels.coarse.costs.reach'"),
-        ("[levels.tiny]\nspacing_mm = 1.0", "levels are the tables coarse, .*got tiny"),
-        ("[levels]\ncoarse = 3", "levels are the tables coarse, .*got coarse = 3"),
+        ("[levels.tiny]\nspacing_mm = 1.0", "levels are the tables wide, coarse, .*got tiny"),
+        ("[levels]\ncoarse = 3", "levels are the tables wide, coarse, .*got coarse = 3"),
         ("levels = 3", "levels must be of type tuple"),
         ("[[levels]]\nspacing_mm = 3.0", "levels must be of type tuple"),
         ("mask = 1", "mask must be of type MaskConfig"),

@@ -34,7 +34,7 @@ COARSE = LevelConfig(
     keypoints=KeypointConfig(count=500, sigma_mm=2.5, separation_mm=4.5),
     descriptors=DescriptorConfig(dilation_mm=3.0, radius_mm=3.0),
     costs=CostConfig(radius_mm=24.0, step_mm=3.0),
-    mean_field=INHALE_EXHALE.levels[0].mean_field,
+    mean_field=INHALE_EXHALE.levels[1].mean_field,
 )
 FINE = LevelConfig(
     name="fine",

@@ -158,9 +158,6 @@ def test_a_lattice_changes_the_field_by_a_hundredth_of_a_millimetre_and_more_at_
     assert (exact - cubic).norm(dim=0).mean() < 0.01
 
 
-
-
-
 def test_a_wide_smoothness_leaves_the_affine_motion_that_fits_best(rough, generator):
     knots_mm, vectors_mm = rough.keypoints.points_mm, rough.vectors_mm
     design = torch.cat((knots_mm, torch.ones(60, 1, dtype=torch.float64)), 1)
@@ -188,9 +185,7 @@ def test_coinciding_knots_share_a_value_and_cannot_be_interpolated(knots_mm):
         fit(displacements(twice, vectors_mm), EXACT)
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"smoothness_mm": -1.0}, {"lattice_mm": -1.0}, {"smoothness_mm": float("nan")}]
-)
+@pytest.mark.parametrize("wrong", [{"smoothness_mm": -1.0}, {"lattice_mm": -1.0}, {"smoothness_mm": float("nan")}])
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ValueError, match="spline"):
         SplineConfig(**wrong)

@@ -85,9 +85,12 @@ def _write_gzipped(image: sitk.Image, path: Path) -> None:
     plain = path.with_suffix("")  # .nii, beside it
     try:
         sitk.WriteImage(image, str(plain))
-        with open(plain, "rb") as source, open(path, "wb") as file:
-            with gzip.GzipFile("", "wb", compresslevel=1, fileobj=file, mtime=0) as target:
-                shutil.copyfileobj(source, target, 1 << 20)
+        with (
+            open(plain, "rb") as source,
+            open(path, "wb") as file,
+            gzip.GzipFile("", "wb", compresslevel=1, fileobj=file, mtime=0) as target,  # no name, no time: equal files
+        ):
+            shutil.copyfileobj(source, target, 1 << 20)
     finally:
         plain.unlink(missing_ok=True)
 

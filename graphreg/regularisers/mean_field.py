@@ -74,7 +74,7 @@ def _moments(
     centre = likelihood.new_zeros(len(likelihood), 3) if centre_mm is None else centre_mm
     energy = coupling * (steps - centre[..., None]).square()  # (N, 3, L)
     energy -= energy.amin(2, keepdim=True)
-    factor = torch.where(energy < -FAINTEST, energy.neg().exp(), 0.0)  # some label has a factor of one: the sum is not 0
+    factor = torch.where(energy < -FAINTEST, energy.neg().exp(), 0.0)  # one for some label: the sum is not zero
     x, y, z = (torch.stack((f, f * steps, f * steps.square()), 2) for f in factor.unbind(1))  # (N, L, 3): powers
     along_x = torch.cat([part.flatten(1, 2) @ f for part, f in zip(*_chunks(likelihood, x), strict=True)])
     along_x = along_x.unflatten(1, labels.shape[:2])  # (N, z, y, power of x)

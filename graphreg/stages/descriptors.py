@@ -1,8 +1,8 @@
 """Stage 2: what a voxel's neighbourhood looks like, whatever its brightness.  Volume -> FeatureVolume
 
 MIND-SSC (Heinrich et al., MICCAI 2013): patch distances between the twelve pairs of the six neighbours that lie at a
-right angle to each other, d(n1, n2), turned into exp(-(d - min d) / v) with v the mean of d - min d, kept within 1e-3 to
-1e3 of its average over the image.
+right angle to each other, d(n1, n2), turned into exp(-(d - min d) / v), where v is the mean of d - min d, kept within
+1e-3 to 1e3 times its average over the image.
 """
 
 from collections.abc import Sequence
@@ -23,23 +23,20 @@ NEIGHBOURS: tuple[Offset, ...] = ((0, 0, 1), (0, 0, -1), (0, 1, 0), (0, -1, 0), 
 PAIRS = tuple((a, b) for a, b in combinations(NEIGHBOURS, 2) if sum(i * j for i, j in zip(a, b, strict=True)) == 0)
 
 
-def _shared_maps() -> list[tuple[Offset, Offset, list[Offset]]]:
-    """For each pair the step and start of its distance, and all starts that are read from the map of that step.
+def _read_from() -> list[tuple[Offset, Offset]]:
+    """Step v and start s of each pair (a, b): its distance at x is that of the patches at x + s and x + s + v.
 
-    d(a, b) at x is d(0, b - a) at x + a, and d(0, -v) at x is d(0, v) at x - v: six maps serve twelve pairs.
+    d(a, b) at x is d(0, b - a) at x + a, and d(0, -v) at x is d(0, v) at x - v: six steps serve twelve pairs.
     """
-    starts: dict[Offset, list[Offset]] = {}
-    found = []
+    found: list[tuple[Offset, Offset]] = []
     for a, b in PAIRS:
-        step, start = (b[0] - a[0], b[1] - a[1], b[2] - a[2]), a
-        if (opposite := (-step[0], -step[1], -step[2])) in starts:
-            step, start = opposite, b
-        starts.setdefault(step, []).append(start)
-        found.append((step, start, starts[step]))
+        step = (b[0] - a[0], b[1] - a[1], b[2] - a[2])
+        opposite = (-step[0], -step[1], -step[2])
+        found.append((opposite, b) if any(opposite == other for other, _ in found) else (step, a))
     return found
 
 
-_SHARED = _shared_maps()
+STEPS_AND_STARTS = _read_from()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,14 +87,11 @@ def _distances(padded: Tensor, dilation: int, radius: int, out: Tensor) -> None:
 
     ``padded`` reaches two dilations and a radius beyond it.
     """
-    shape, maps = out.shape[1:], {}
+    maps = {step: _patch_distance(padded, step, dilation, radius, out.shape[1:]) for step in dict(STEPS_AND_STARTS)}
     seen = []
-    for step, start, starts in _SHARED:
-        low = [min(axis) for axis in zip(*starts, strict=True)]
-        if step not in maps:
-            reach = [n + (max(axis) - min(axis)) * dilation for n, axis in zip(shape, zip(*starts, strict=True), strict=True)]
-            maps[step] = _patch_distance(padded, step, low, reach, dilation, radius)
-        seen.append(_part(maps[step], [(s - m) * dilation for s, m in zip(start, low, strict=True)], shape))
+    for step, start in STEPS_AND_STARTS:
+        low, distance = maps[step]
+        seen.append(_part(distance, [(s - m) * dilation for s, m in zip(start, low, strict=True)], out.shape[1:]))
     lowest = torch.minimum(seen[0], seen[1])
     for distance in seen[2:]:
         torch.minimum(lowest, distance, out=lowest)
@@ -106,19 +100,23 @@ def _distances(padded: Tensor, dilation: int, radius: int, out: Tensor) -> None:
 
 
 def _patch_distance(
-    padded: Tensor, step: Offset, low: Sequence[int], shape: Sequence[int], dilation: int, radius: int
-) -> Tensor:
-    """Summed squared difference of the patches at x and x + step, from low on; both in dilations."""
-    size = [n + 2 * radius for n in shape]
-    here, there = (
-        _part(padded, [(2 + m + s) * dilation for m, s in zip(low, offset, strict=True)], size)
-        for offset in ((0, 0, 0), step)
-    )
+    padded: Tensor, step: Offset, dilation: int, radius: int, shape: Sequence[int]
+) -> tuple[list[int], Tensor]:
+    """Summed squared difference of the patches at x and x + step, from the first start that is read to the last.
+
+    Also that first start, in dilations.
+    """
+    starts = list(zip(*(start for other, start in STEPS_AND_STARTS if other == step), strict=True))  # by axis
+    low = [min(axis) for axis in starts]
+    size = [n + (max(axis) - min(axis)) * dilation + 2 * radius for n, axis in zip(shape, starts, strict=True)]
+    here = _part(padded, [(2 + m) * dilation for m in low], size)
+    there = _part(padded, [(2 + m + s) * dilation for m, s in zip(low, step, strict=True)], size)
     difference = here - there
-    return box_sum(difference.mul_(difference), radius)
+    return low, box_sum(difference.mul_(difference), radius)
 
 
 def _part(data: Tensor, first: Sequence[int], shape: Sequence[int]) -> Tensor:
+    """The box of an array (D, H, W) of that shape, from an index on."""
     for axis in range(3):
         data = data.narrow(axis, first[axis], shape[axis])
     return data

@@ -100,8 +100,8 @@ def farthest_points(points_mm: Tensor, count: int, first: int = 0) -> Tensor:
     """Indices (count,) of points (N, 3), each the farthest from all chosen before it; all N where count exceeds it.
 
     The points are kept in the order of z: none is nearer to a new point than to an old one if z alone differs by more
-    than the largest distance so far, so that ever thinner slabs are looked at. On the CPU whatever the device: it is one
-    small step after another.
+    than the largest distance so far, so that ever thinner slabs are looked at. On the CPU whatever the device, as it is
+    one small step after another.
     """
     if count >= len(points_mm):
         return torch.arange(len(points_mm), device=points_mm.device)

@@ -50,7 +50,8 @@ def interpolate(displacements: Displacements, grid: Grid, config: SplineConfig =
     lattice, wide = (grid.with_spacing(step * config.lattice_mm) for step in (1, 2))
     field = transfer(_everywhere(spline, wide, like), wide, lattice, (cubic,) * 3)
     near = _near(displacements.keypoints, lattice)
-    field[:, *near.unbind(1)] = _at(spline, lattice, near).T
+    z, y, x = near.unbind(1)
+    field[:, z, y, x] = _at(spline, lattice, near).T
     return DenseField(grid, transfer(field, lattice, grid, (cubic,) * 3))
 
 
@@ -69,7 +70,8 @@ def _near(keypoints: Keypoints, lattice: Grid) -> Tensor:
     size = torch.tensor(lattice.shape, device=index.device)
     inside = ((index > -NEAR) & (index < size - 1 + NEAR)).all(1)
     occupied = torch.zeros(lattice.shape, device=index.device)
-    occupied[(*index[inside].clamp_min(0).minimum(size - 1).unbind(1),)] = 1.0
+    z, y, x = index[inside].clamp_min(0).minimum(size - 1).unbind(1)
+    occupied[z, y, x] = 1.0
     return box_max(occupied, (NEAR,) * 3).nonzero()
 
 
