@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Triple = tuple[float, float, float]
+EXACT = torch.empty(0, dtype=torch.float64)  # geometry is worked out in float64 on the CPU, then sent to the device
 EDGE = 1e-6  # a point on the very border of a voxel lies in it, whatever the rounding
 IDENTITY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 
@@ -85,22 +86,22 @@ class Grid:
 
     def to_sampler(self, points_mm: Tensor) -> Tensor:
         """Points (..., 3) in mm to the (x, y, z) coordinates of ``grid_sample(align_corners=True)``."""
-        columns, origin = self.matrix(torch.empty(0, dtype=torch.float64, device=points_mm.device))
+        columns, origin = self.matrix(EXACT)
         scale = 2 / columns.new_tensor([max(n - 1, 1) for n in reversed(self.shape)])
         matrix = scale[:, None] * torch.linalg.inv(columns)
         return _affine(points_mm, matrix, -1 - matrix @ origin)
 
     def contains(self, points_mm: Tensor) -> Tensor:
         """Whether each point (..., 3) lies in a voxel of the grid, half a voxel beyond the outer centres included."""
-        columns, origin = self.matrix(torch.empty(0, dtype=torch.float64, device=points_mm.device))
+        columns, origin = self.matrix(EXACT)
         half = columns.new_tensor(self.shape[::-1]) / 2
         matrix = torch.linalg.inv(columns) / half[:, None]
         return (_affine(points_mm, matrix, (0.5 - half) / half - matrix @ origin).abs() <= 1 + EDGE).all(-1)
 
     def points_mm(self, like: Tensor, slices: slice = slice(None)) -> Tensor:
         """Voxel centres (D, H, W, 3) in mm, of a range of slices along D."""
-        columns, origin = self.matrix(torch.empty(0, dtype=torch.float64, device=like.device))
-        z, y, x = (torch.arange(n, device=like.device)[:, None] * columns[:, 2 - a] for a, n in enumerate(self.shape))
+        columns, origin = self.matrix(EXACT)
+        z, y, x = (torch.arange(n)[:, None] * columns[:, 2 - a] for a, n in enumerate(self.shape))
         return (z[slices, None] + y + origin).to(like)[:, :, None] + x.to(like)
 
     def corners_mm(self) -> Tensor:

@@ -4,9 +4,10 @@ Every level looks at the moving image through the motion found so far, on an iso
 lungs, and composes what is left: T_new(x) = T(x + u(x)).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -55,9 +56,9 @@ class Registration:
 class _Scene:
     """What every level looks at: both images cropped to their lungs."""
 
-    fixed: Volume
-    moving: Volume
-    fixed_mask: Tensor  # (D, H, W) bool, on the grid of fixed
+    prepared: Callable[[float], tuple[Volume, Volume]]  # fixed and moving as a grid of that spacing can hold them
+    fixed_grid: Grid
+    fixed_mask: Tensor  # (D, H, W) bool, on the fixed grid
     lungs_mm: Tensor  # (8, 3), corners of the box of the fixed lungs
     reach_mm: Tensor  # (16, 3), and of where pre-alignment puts the moving ones: a wide search stays inside
     field_grid: Grid  # of the motion, over the whole fixed image
@@ -127,9 +128,16 @@ def _scene(
     images = (pair.fixed, pair.moving)
     parts = [region(mask, volume.grid, CROP_MM) for mask, volume in zip(masks, images, strict=True)]
     lungs_mm, moving_lungs_mm = (mask_corners_mm(mask, volume.grid) for mask, volume in zip(masks, images, strict=True))
+    cropped = [crop(volume, part) for volume, part in zip(images, parts, strict=True)]
+
+    @lru_cache(maxsize=1)  # levels that follow one another may share a spacing
+    def prepared(spacing_mm: float) -> tuple[Volume, Volume]:
+        fixed, moving = (prepare(volume, spacing_mm, config.window_hu) for volume in cropped)
+        return fixed, moving
+
     return _Scene(
-        fixed=crop(pair.fixed, parts[0]),
-        moving=crop(pair.moving, parts[1]),
+        prepared=prepared,
+        fixed_grid=cropped[0].grid,
         fixed_mask=masks[0][parts[0]],
         lungs_mm=lungs_mm,
         reach_mm=torch.cat((lungs_mm, start.inverse()(moving_lungs_mm))),
@@ -145,11 +153,11 @@ def _run_level(motion: Motion, level: LevelConfig, scene: _Scene) -> tuple[Dense
     around_mm = scene.lungs_mm if level.costs.radius_mm <= MARGIN_MM else scene.reach_mm
     grid = Grid.covering(around_mm, level.spacing_mm, MARGIN_MM)
     with stage("keypoints"), _about("fixed image"):
-        fixed = resample(prepare(scene.fixed, level.spacing_mm, config.window_hu), grid, identity)
-        mask = resample_mask(scene.fixed_mask, scene.fixed.grid, grid, identity)
+        fixed = resample(scene.prepared(level.spacing_mm)[0], grid, identity)
+        mask = resample_mask(scene.fixed_mask, scene.fixed_grid, grid, identity)
         keypoints = detect(fixed, mask, level.keypoints)
     with stage("descriptors"):
-        moving = resample(prepare(scene.moving, level.spacing_mm, config.window_hu), grid, motion)
+        moving = resample(scene.prepared(level.spacing_mm)[1], grid, motion)
         features = describe(fixed, level.descriptors), describe(moving, level.descriptors)
     with stage("cost volume"):
         costs = compare(*features, keypoints, level.costs, weights=mask)
@@ -179,8 +187,8 @@ def _about(image: str) -> Iterator[None]:
 def _similarities(scene: _Scene, *motions: Motion) -> tuple[float, ...]:
     """Agreement of the descriptors in the fixed lungs under each motion; the same measure whatever the settings."""
     grid = Grid.covering(scene.lungs_mm, QUALITY_MM, MARGIN_MM)
-    mask = resample_mask(scene.fixed_mask, scene.fixed.grid, grid, identity)
-    fixed, moving = (prepare(volume, QUALITY_MM, scene.config.window_hu) for volume in (scene.fixed, scene.moving))
+    mask = resample_mask(scene.fixed_mask, scene.fixed_grid, grid, identity)
+    fixed, moving = scene.prepared(QUALITY_MM)
     config = DescriptorConfig(dilation_mm=QUALITY_MM, radius_mm=QUALITY_MM)
     features = describe(resample(fixed, grid, identity), config)
     seen = (describe(resample(moving, grid, motion), config) for motion in motions)
