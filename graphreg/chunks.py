@@ -6,7 +6,7 @@ No result depends on it beyond rounding.
 import torch
 
 CACHED = 1 << 20  # numbers on a CPU: 4 MiB of float32
-FILLING = 1 << 27  # on a GPU: 512 MiB
+FILLING = 1 << 26  # on a GPU: 256 MiB
 
 
 def rows(width: int, device: torch.device) -> int:

@@ -120,3 +120,14 @@ def test_a_pattern_finer_than_the_grid_leaves_no_other_pattern():
     coarse = Grid((8, 8, 8), (4.0, 4.0, 4.0), (4.0, 4.0, 4.0))
     assert resample(stripes, coarse, identity).data.abs().min() > 99  # every fourth voxel is the same
     assert resample(prepare(stripes, 4.0, (-1000.0, 1000.0)), coarse, identity).data.abs().max() < 1
+
+
+@pytest.mark.parametrize("outside", [None, -1024.0])
+@pytest.mark.parametrize("volume_grid", [LARGER, OBLIQUE])
+def test_where_nothing_moves_the_short_way_agrees_with_the_long_one(volume_grid, outside, generator):
+    grid = volume_grid.with_spacing(1.7)  # the same axes, and beyond the border on every side
+    grid = grid.cropped((-4, 1, -2), (grid.shape[0] + 6, grid.shape[1], grid.shape[2] + 3))
+    volume = Volume(volume_grid, noise(volume_grid, generator).data.double())
+    found = resample(volume, grid, identity, outside).data
+    expected = resample(volume, grid, lambda points_mm: points_mm, outside).data
+    assert torch.allclose(found, expected, atol=1e-7)
