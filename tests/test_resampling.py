@@ -7,7 +7,7 @@ from problems import LARGER, MATRIX, OBLIQUE, OFFSET_MM, noise, smooth_noise, st
 from scipy import ndimage
 
 from graphreg.grid import Grid
-from graphreg.records import Volume
+from graphreg.records import DenseField, Volume
 from graphreg.stages.resampling import identity, prepare, resample, resample_mask
 
 
@@ -124,10 +124,12 @@ def test_a_pattern_finer_than_the_grid_leaves_no_other_pattern():
 
 @pytest.mark.parametrize("outside", [None, -1024.0])
 @pytest.mark.parametrize("volume_grid", [LARGER, OBLIQUE])
-def test_where_nothing_moves_the_short_way_agrees_with_the_long_one(volume_grid, outside, generator):
+def test_where_the_axes_are_the_same_the_short_way_agrees_with_the_long_one(volume_grid, outside, generator):
     grid = volume_grid.with_spacing(1.7)  # the same axes, and beyond the border on every side
     grid = grid.cropped((-4, 1, -2), (grid.shape[0] + 6, grid.shape[1], grid.shape[2] + 3))
     volume = Volume(volume_grid, noise(volume_grid, generator).data.double())
-    found = resample(volume, grid, identity, outside).data
-    expected = resample(volume, grid, lambda points_mm: points_mm, outside).data
-    assert torch.allclose(found, expected, atol=1e-7)
+    field = DenseField(volume_grid, 3 * torch.randn(3, *volume_grid.shape, generator=generator, dtype=torch.float64))
+    for motion in (identity, field):
+        found = resample(volume, grid, motion, outside).data
+        expected = resample(volume, grid, lambda points_mm, way=motion: way(points_mm), outside).data
+        assert torch.allclose(found, expected, atol=1e-7)

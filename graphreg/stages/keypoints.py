@@ -76,8 +76,10 @@ def distinctiveness(volume: Volume, config: KeypointConfig = KeypointConfig(), m
     wanted = torch.ones_like(data, dtype=torch.bool) if mask is None else mask
     out = torch.zeros_like(data)
     for slab in volume.grid.slabs():
-        inside = wanted[slab]
-        out[slab][inside] = _inverse_trace(*(entry[slab][inside].double() for entry in tensor)).to(out)
+        inside = wanted[slab].flatten().nonzero()[:, 0]
+        out[slab].view(-1)[inside] = _inverse_trace(*(entry[slab].flatten()[inside].double() for entry in tensor)).to(
+            out
+        )
     return out
 
 

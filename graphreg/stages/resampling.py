@@ -8,7 +8,7 @@ from torch import Tensor
 from graphreg.filters import gaussian
 from graphreg.grid import Grid, box, sample
 from graphreg.lattice import linear, linear_within, same_axes, transfer
-from graphreg.records import Motion, Volume
+from graphreg.records import DenseField, Motion, Volume
 
 Region = tuple[slice, slice, slice]  # indices (z, y, x)
 AIR_HU = -1024.0
@@ -20,9 +20,17 @@ def resample(volume: Volume, grid: Grid, motion: Motion, outside: float | None =
         return Volume(grid, _in_place(volume, grid, outside))
     out = volume.data.new_empty(grid.shape)
     for slab in grid.slabs():
-        points = motion(grid.points_mm(out, slab))
-        out[slab] = sample(volume.data[None], volume.grid, points, outside, nearest)[0]
+        points_mm = _moved(motion, grid, grid.points_mm(out, slab), slab)
+        out[slab] = sample(volume.data[None], volume.grid, points_mm, outside, nearest)[0]
     return Volume(grid, out)
+
+
+def _moved(motion: Motion, grid: Grid, points_mm: Tensor, slab: slice) -> Tensor:
+    """motion(points), where the points (d, H, W, 3) are those of a slab of a grid."""
+    if not isinstance(motion, DenseField) or not same_axes(motion.grid, grid):
+        return motion(points_mm)
+    part = grid.cropped((slab.start, 0, 0), (points_mm.shape[0], points_mm.shape[1], points_mm.shape[2]))
+    return points_mm + transfer(motion.displacement_mm, motion.grid, part, (linear,) * 3).movedim(0, -1)
 
 
 def _in_place(volume: Volume, grid: Grid, outside: float | None) -> Tensor:
