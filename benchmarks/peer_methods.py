@@ -87,7 +87,7 @@ ELASTIX: Settings = {
             "ImagePyramidSchedule": [n for n in (16, 8, 4, 2, 1) for _ in range(3)],
             "FinalGridSpacingInPhysicalUnits": (10, 10, 10),
             "GridSpacingSchedule": [n for n in (8, 8, 4, 2, 1) for _ in range(3)],
-            "MaximumNumberOfIterations": 500,  # half of the published number: as good on a real pair, in half the time
+            "MaximumNumberOfIterations": 500,  # half of the published number, for half of its minutes
             "ErodeMask": "false",
         },
         {
