@@ -6,6 +6,7 @@ SimpleITK delivers LPS millimetres whatever the format, arrays in (z, y, x), and
 import gzip
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,12 +29,13 @@ def read_pair(
     fixed: PathInput, moving: PathInput, fixed_mask: PathInput | None = None, moving_mask: PathInput | None = None
 ) -> ImagePair:
     """Two scans of one patient, in HU, and their lung masks where given. Raises InputError."""
-    volumes = read_volume(fixed), read_volume(moving)
+    with quiet(), ThreadPoolExecutor() as pool:  # unpacking takes most of the time, and SimpleITK lets go of Python
+        volumes = list(pool.map(read_volume, (fixed, moving)))
     masks = (
         read_mask(mask, volume.grid, image) if mask is not None else None
         for mask, volume, image in zip((fixed_mask, moving_mask), volumes, (fixed, moving), strict=True)
     )
-    return ImagePair(*volumes, *masks)
+    return ImagePair(volumes[0], volumes[1], *masks)
 
 
 def read_volume(path: PathInput) -> Volume:

@@ -8,6 +8,7 @@ import json
 import math
 import tempfile
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,9 @@ def write_result(
     out = Path(folder)
     with ExitStack() as stack:  # renames in the reverse of this order, the record last
         paths = [stack.enter_context(atomic_path(out / name)) for name in (RECORD, KEYPOINTS, WARPED, TRANSFORM)]
-        write_transform(field, paths[3])
-        write_volume(warped, paths[2])
+        with ThreadPoolExecutor() as pool:  # both wait for the disk or for zlib, not for Python
+            for writing in (pool.submit(write_transform, field, paths[3]), pool.submit(write_volume, warped, paths[2])):
+                writing.result()
         points_mm = keypoints.keypoints.points_mm.double()
         write_keypoints(paths[1], points_mm, points_mm + keypoints.vectors_mm.double(), keypoints.confidence.double())
         write_json(paths[0], record)
