@@ -159,6 +159,7 @@ def _run_level(motion: Motion, level: LevelConfig, scene: _Scene) -> tuple[Dense
     with stage("descriptors"):
         moving = resample(scene.prepared(level.spacing_mm)[1], grid, motion)
         features = describe(fixed, level.descriptors), describe(moving, level.descriptors)
+        del fixed, moving
     with stage("cost volume"):
         costs = compare(*features, keypoints, level.costs, weights=mask)
         del features
