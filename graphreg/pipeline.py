@@ -157,12 +157,14 @@ def _run_level(motion: Motion, level: LevelConfig, scene: _Scene) -> tuple[Dense
         mask = resample_mask(scene.fixed_mask, scene.fixed_grid, grid, identity)
         keypoints = detect(fixed, mask, level.keypoints)
     with stage("descriptors"):
+        fixed_features = describe(fixed, level.descriptors)
+        del fixed  # the descriptors of both images are most of the memory of a run
         moving = resample(scene.prepared(level.spacing_mm)[1], grid, motion)
-        features = describe(fixed, level.descriptors), describe(moving, level.descriptors)
-        del fixed, moving
+        moving_features = describe(moving, level.descriptors)
+        del moving
     with stage("cost volume"):
-        costs = compare(*features, keypoints, level.costs, weights=mask)
-        del features
+        costs = compare(fixed_features, moving_features, keypoints, level.costs, weights=mask)
+        del fixed_features, moving_features
     with stage("graph"):
         graph = connect(keypoints, level.graph)
     with stage("regulariser"):

@@ -10,7 +10,8 @@ def keep_freed_memory() -> None:
     """Have glibc keep large blocks for the next ones of their kind.
 
     By default it hands each back to the system, which must clear every page of the next: a third of a run went there.
-    Threads share one store, so that none keeps blocks from the others. Other C libraries are left as they are. For a program of its own, not for a library to decide.
+    Threads share one store, so that none keeps blocks from the others. Other C libraries are left as they are. For a
+    program of its own, not for a library to decide.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)

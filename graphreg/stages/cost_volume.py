@@ -113,7 +113,9 @@ class _Windows:
         before = max(reach - int(x.min()), 0)
         after = max(int(x.max()) + reach + 1 - data.shape[3], 0)
         self._data, phases = _in_phases(data, before, after, stride)
-        norm = torch.stack([slices.square().sum(0) for slices in self._data.unbind(1)])
+        norm = torch.empty_like(self._data[0])
+        for slices, out in zip(self._data.unbind(1), norm, strict=True):
+            torch.sum(slices.square(), 0, out=out)
         self._channels = (*self._data.unbind(0), norm)
         self.side = 2 * radius + 1
         start = x - reach + before
