@@ -21,6 +21,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -34,6 +35,7 @@ from peer_methods import METHODS
 HERE = Path(__file__).parent
 INSTALL = 'pip install -c constraints.txt -e ".[benchmark]"'
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")
+PACKAGES = sorted({method.package for method in METHODS.values()} | {"torch", "numpy"})
 SAME = ("method", "version", "commit", "settings", "masks", "threads")  # what decides a result and its cost
 
 
@@ -148,17 +150,22 @@ def measured(command: list[str], out: Path, limits: Limits) -> dict[str, Any]:
         timer = threading.Timer(limits.seconds, os.killpg, (process.pid, signal.SIGKILL))
         timer.start()
         try:
-            _, status, usage = os.wait4(process.pid, 0)
+            peak_mib = wait_for(process)
         except BaseException:
             os.killpg(process.pid, signal.SIGKILL)  # it has a session of its own and would outlive us
             raise
         finally:
             timer.cancel()
     seconds = time.perf_counter() - start
-    process.returncode = os.waitstatus_to_exitcode(status)
-    peak_mib = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 2**20
     error = reason(process.returncode, seconds, limits, out)
     return {"seconds": seconds, "peak_mib": peak_mib, "exit_code": process.returncode, "error": error}
+
+
+def wait_for(process: subprocess.Popen[bytes]) -> float:
+    """Peak MiB of a process that this waits for; its exit code is in its ``returncode``."""
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 2**20
 
 
 def reason(exit_code: int, seconds: float, limits: Limits, out: Path) -> str | None:
@@ -172,9 +179,8 @@ def reason(exit_code: int, seconds: float, limits: Limits, out: Path) -> str | N
     return f"exit code {exit_code}: {last[:200]}"
 
 
-def environment() -> dict[str, Any]:
+def environment(packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
     """The machine and the software that a number belongs to."""
-    packages = sorted({method.package for method in METHODS.values()} | {"torch", "numpy"})
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "cpu": cpu_model(),

@@ -17,18 +17,16 @@ import argparse
 import json
 import math
 import os
-import platform
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import SimpleITK as sitk
-from peers import THREADS, commit, cpu_model, installed
+from peers import THREADS, environment, wait_for
 
 # This module stays free of torch: a process starts with the memory of its parent on its account.
 
@@ -84,15 +82,14 @@ class Study:
         start = time.perf_counter()
         process = subprocess.Popen(command, env=env)
         try:
-            _, status, usage = os.wait4(process.pid, 0)
+            peak_mib = wait_for(process)
         except BaseException:
             process.kill()
             raise
         seconds = time.perf_counter() - start
-        process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             sys.exit(f"exit code {process.returncode}: {' '.join(command)}")
-        return seconds, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 2**20
+        return seconds, peak_mib
 
 
 def main() -> None:
@@ -102,12 +99,12 @@ def main() -> None:
     (study.out / "quick.toml").write_text(QUICK)
     if hasattr(os, "sched_setaffinity"):  # Linux; children inherit it
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: study.threads])
-    environment = surroundings(study)
-    print(*(f"{name}: {value}" for name, value in environment.items()), sep="\n")
+    record = surroundings(study)
+    print(*(f"{name}: {value}" for name, value in record.items()), sep="\n")
     if study.device == "cuda" and not study.child("cuda")["present"]:
         print("\nGPU: not measured, there is none")
         study.found["gpu"] = "not measured"
-        write(study, environment)
+        write(study, record)
         return
     tell = {"machine": tell_machine, "sizes": tell_sizes, "commands": tell_commands, "stages": tell_stages}
     for part in PARTS:
@@ -116,7 +113,7 @@ def main() -> None:
             tell[part](study)
             if study.device == "cpu":
                 print("\nGPU: not measured")
-            write(study, environment)
+            write(study, record)
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -133,19 +130,8 @@ def arguments() -> argparse.ArgumentParser:
 
 def surroundings(study: Study) -> Figures:
     """The machine and the software that a number belongs to."""
-    packages = {name: installed(name) for name in ("graphreg", "torch", "numpy", "scipy", "SimpleITK")}
-    return {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "cpu": cpu_model(),
-        "cores": os.cpu_count(),
-        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
-        "threads": study.threads,
-        "device": study.device,
-        "quick": study.quick,
-        "system": platform.platform(),
-        "packages": packages | {"python": platform.python_version()},
-        "commit": commit(),
-    }
+    here = environment(("graphreg", "torch", "numpy", "scipy", "SimpleITK"))
+    return here | {"threads": study.threads, "device": study.device, "quick": study.quick}
 
 
 def write(study: Study, environment: Figures) -> None:

@@ -123,6 +123,11 @@ class Grid:
         x, y, z = self.to_mm(torch.tensor(low, dtype=torch.float64)).tolist()
         return type(self)(shape, self.spacing_mm, (x, y, z), self.direction)
 
+    def part(self, spans: Sequence[slice]) -> Self:
+        """The box of this grid at a range of indices per axis (z, y, x), as ``box`` gives them."""
+        depth, height, width = (span.stop - span.start for span in spans)
+        return self.cropped([span.start for span in spans], (depth, height, width))
+
     def slabs(self, voxels: int = 1 << 20) -> Iterator[slice]:
         """Ranges of slices along D that hold about so many voxels each; bounds the memory of dense work."""
         step = max(voxels // max(self.shape[1] * self.shape[2], 1), 1)

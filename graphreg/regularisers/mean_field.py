@@ -56,7 +56,7 @@ def neighbour_mean(values: Tensor, certainty: Tensor, graph: KeypointGraph) -> T
 def _likelihood(costs: Tensor, weight: float) -> Tensor:
     """exp(-weight (c - min c)) (N, L, L, L), not below what float32 can still multiply."""
     out = torch.empty_like(costs)
-    for part, own in zip(*(array.split(rows(costs[0].numel(), costs.device)) for array in (out, costs)), strict=True):
+    for part, own in _chunks(out, costs):
         torch.sub(own, own.amin((1, 2, 3), keepdim=True), out=part)
         part.mul_(-weight).clamp_min_(FAINTEST).exp_()
     return out
@@ -76,7 +76,7 @@ def _moments(
     energy -= energy.amin(2, keepdim=True)
     factor = torch.where(energy < -FAINTEST, energy.neg().exp(), 0.0)  # one for some label: the sum is not zero
     x, y, z = (torch.stack((f, f * steps, f * steps.square()), 2) for f in factor.unbind(1))  # (N, L, 3): powers
-    along_x = torch.cat([part.flatten(1, 2) @ f for part, f in zip(*_chunks(likelihood, x), strict=True)])
+    along_x = torch.cat([part.flatten(1, 2) @ f for part, f in _chunks(likelihood, x)])
     along_x = along_x.unflatten(1, labels.shape[:2])  # (N, z, y, power of x)
     total = torch.einsum("nzyp,nyq,nzr->npqr", along_x, y, z)
     weight = total[:, 0, 0, 0, None]
@@ -86,5 +86,6 @@ def _moments(
 
 
 def _chunks(*arrays: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Parts of arrays of as many rows, the first of which says how many are worked on at once."""
     step = rows(arrays[0][0].numel(), arrays[0].device)
-    return (array.split(step) for array in arrays)
+    return zip(*(array.split(step) for array in arrays), strict=True)

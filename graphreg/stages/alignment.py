@@ -103,7 +103,7 @@ def _shape(name: str, mask: Tensor, scan: Grid, config: AlignmentConfig) -> _Sha
         raise ValueError(f"The {name} mask must hold at least one voxel, got an empty mask")
     spans = box(mask, (1, 1, 1))  # a rim of background; where the scan cuts the lung, the lung goes on instead
     near = mask[spans].cpu()
-    part = scan.cropped([s.start for s in spans], (near.shape[0], near.shape[1], near.shape[2]))
+    part = scan.part(spans)
     grid = Grid.covering(part.corners_mm(), config.spacing_mm, MARGIN_MM)
     points_mm = grid.points_mm(torch.zeros(0, dtype=torch.float64))
     lung = sample(near.double()[None], part, points_mm)[0] >= 0.5

@@ -92,11 +92,12 @@ def _correlate(
     windows = _Windows(search.data, centres, stride, config.patch + labels.shape[0] // 2)
     anchors, weights = anchor.data.flatten(1), weights.flatten()
     costs = anchor.data.new_empty(len(keypoints), *labels.shape)
+    corners = (pattern + config.patch).tolist()
     step = rows(len(pattern) * windows.side**3, costs.device)
     for first in range(0, len(keypoints), step):
         part = slice(first, first + step)
         patch = _flat(centres[part], pattern * stride, anchor.grid)
-        _patch_ssd(anchors[:, patch], weights[patch], windows[part], (pattern + config.patch).tolist(), costs[part])
+        _patch_ssd(anchors[:, patch], weights[patch], windows[part], corners, costs[part])
     return CostVolume(keypoints, labels, costs)
 
 

@@ -59,11 +59,11 @@ def _candidates(volume: Volume, mask: Tensor, config: KeypointConfig) -> tuple[T
         return mask.nonzero(), volume.data[mask]
     support = [math.ceil(3 * config.sigma_mm / s) + 3 for s in reversed(volume.grid.spacing_mm)]  # of both filters
     part = box(mask, support)
-    low, shape = [span.start for span in part], volume.data[part].shape
-    near = Volume(volume.grid.cropped(low, (shape[0], shape[1], shape[2])), volume.data[part])
+    near = Volume(volume.grid.part(part), volume.data[part])
     strength = distinctiveness(near, config, mask[part])
     highest = local_maxima(strength, mask[part], near.grid, config.separation_mm)
-    return highest.nonzero() + torch.tensor(low, device=mask.device), strength[highest]
+    low = torch.tensor([span.start for span in part], device=mask.device)
+    return highest.nonzero() + low, strength[highest]
 
 
 def distinctiveness(volume: Volume, config: KeypointConfig = KeypointConfig(), mask: Tensor | None = None) -> Tensor:

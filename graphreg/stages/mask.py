@@ -169,8 +169,7 @@ def _bring_back(lungs: Mask, grid: Grid, volume: Volume, config: MaskConfig) -> 
     found = torch.from_numpy(lungs)
     soft = gaussian(found.float(), (config.smoothing_mm / config.spacing_mm,) * 3)
     spans = box(found, (1, 1, 1))
-    near = grid.cropped([s.start for s in spans], (found[spans].shape[0], found[spans].shape[1], found[spans].shape[2]))
-    index = volume.grid.to_index(near.corners_mm()).clamp(min=0)
+    index = volume.grid.to_index(grid.part(spans).corners_mm()).clamp(min=0)
     low, high = index.amin(0).floor().long().tolist(), (index.amax(0).ceil().long() + 1).tolist()
     mask = torch.zeros(volume.grid.shape, dtype=torch.bool)
     part = mask[tuple(slice(*ends) for ends in zip(low, high, strict=True))]  # a view; nothing lies beyond it

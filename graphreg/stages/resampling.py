@@ -53,9 +53,7 @@ def region(mask: Tensor, grid: Grid, margin_mm: float = 0.0) -> Region:
 
 def crop(volume: Volume, part: Region) -> Volume:
     """That part of a volume, where it lies."""
-    depth, height, width = (span.stop - span.start for span in part)
-    grid = volume.grid.cropped([span.start for span in part], (depth, height, width))
-    return Volume(grid, volume.data[part].contiguous())
+    return Volume(volume.grid.part(part), volume.data[part].contiguous())
 
 
 def prepare(volume: Volume, spacing_mm: float, window_hu: tuple[float, float]) -> Volume:
