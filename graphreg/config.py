@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, get_args
 
-from graphreg.regularisers import BeliefPropagation, Independent, MeanField, Regulariser
+from graphreg.regularisers import BeliefPropagation, GraphRegNet, Independent, MeanField, Regulariser
 from graphreg.stages.alignment import AlignmentConfig
 from graphreg.stages.cost_volume import CostConfig
 from graphreg.stages.descriptors import DescriptorConfig
@@ -15,7 +15,7 @@ from graphreg.stages.keypoints import KeypointConfig
 from graphreg.stages.mask import MaskConfig
 from graphreg.stages.spline import SplineConfig
 
-REGULARISERS = ("belief-propagation", "mean-field", "none")
+REGULARISERS = ("graphregnet", "belief-propagation", "mean-field", "none")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +28,7 @@ class LevelConfig:
     descriptors: DescriptorConfig
     costs: CostConfig
     graph: GraphConfig = GraphConfig()
+    graphregnet: GraphRegNet = GraphRegNet()
     mean_field: MeanField = MeanField()
     belief_propagation: BeliefPropagation = BeliefPropagation()
     none: Independent = Independent()

@@ -18,7 +18,17 @@ from graphreg.config import LevelConfig, RegistrationConfig
 from graphreg.config import preset as named_preset
 from graphreg.grid import Grid, mask_corners_mm
 from graphreg.monitor import Monitor, Progress, StageCost
-from graphreg.records import DenseField, Displacements, ImagePair, Motion, Quality, Volume
+from graphreg.records import (
+    CostVolume,
+    DenseField,
+    Displacements,
+    ImagePair,
+    KeypointGraph,
+    Keypoints,
+    Motion,
+    Quality,
+    Volume,
+)
 from graphreg.stages.alignment import Affine, align_masks
 from graphreg.stages.cost_volume import compare
 from graphreg.stages.descriptors import DescriptorConfig, describe
@@ -53,12 +63,13 @@ class Registration:
 
 
 @dataclass(frozen=True, eq=False)
-class _Scene:
+class Scene:
     """What every level looks at: both images cropped to their lungs."""
 
     prepared: Callable[[float], tuple[Volume, Volume]]  # fixed and moving as a grid of that spacing can hold them
     fixed_grid: Grid
     fixed_mask: Tensor  # (D, H, W) bool, on the fixed grid
+    start: Affine  # the pre-alignment
     lungs_mm: Tensor  # (8, 3), corners of the box of the fixed lungs
     reach_mm: Tensor  # (16, 3), and of where pre-alignment puts the moving ones: a wide search stays inside
     field_grid: Grid  # of the motion, over the whole fixed image
@@ -100,31 +111,35 @@ def register(
 
 
 def _register(pair: ImagePair, config: RegistrationConfig, monitor: Monitor, seed: int) -> Registration:
-    with monitor.stage("mask"):
-        with _about("fixed image"):
-            fixed_mask = find_lungs(pair.fixed, config.mask) if pair.fixed_mask is None else pair.fixed_mask
-        with _about("moving image"):
-            moving_mask = find_lungs(pair.moving, config.mask) if pair.moving_mask is None else pair.moving_mask
-    masks = (fixed_mask, moving_mask)
-    with monitor.stage("alignment"):
-        start = align_masks(masks[0], pair.fixed.grid, masks[1], pair.moving.grid, config.alignment)
-    scene = _scene(pair, masks, start, config, monitor)
-    motion: Motion = start
+    masks = find_masks(pair, config, monitor)
+    scene = open_scene(pair, masks, config, monitor)
+    motion: Motion = scene.start
     for level in config.levels:
         field, keypoints = _run_level(motion, level, scene)
         motion = field
     with monitor.stage("quality"):
         volumes = [mask_volume_mm3(m, v.grid) for m, v in zip(masks, (pair.fixed, pair.moving), strict=True)]
-        before, after = _similarities(scene, start, field)
+        before, after = _similarities(scene, scene.start, field)
         changes = regularity(field, masks[0], pair.fixed.grid)
         quality = Quality(before, after, **asdict(changes), volume_ratio=volumes[1] / volumes[0])
     device = monitor.device.type
     return Registration(field, keypoints, pair.fixed.grid, config, quality, monitor.costs, device, seed)
 
 
-def _scene(
-    pair: ImagePair, masks: tuple[Tensor, Tensor], start: Affine, config: RegistrationConfig, monitor: Monitor
-) -> _Scene:
+def find_masks(pair: ImagePair, config: RegistrationConfig, monitor: Monitor) -> tuple[Tensor, Tensor]:
+    """Lung masks (D, H, W) of the fixed and the moving image: those of the pair, found where it has none."""
+    with monitor.stage("mask"):
+        with _about("fixed image"):
+            fixed_mask = find_lungs(pair.fixed, config.mask) if pair.fixed_mask is None else pair.fixed_mask
+        with _about("moving image"):
+            moving_mask = find_lungs(pair.moving, config.mask) if pair.moving_mask is None else pair.moving_mask
+    return fixed_mask, moving_mask
+
+
+def open_scene(pair: ImagePair, masks: tuple[Tensor, Tensor], config: RegistrationConfig, monitor: Monitor) -> Scene:
+    """Pre-alignment, and what the levels need of a pair with the masks (D, H, W) of both images."""
+    with monitor.stage("alignment"):
+        start = align_masks(masks[0], pair.fixed.grid, masks[1], pair.moving.grid, config.alignment)
     images = (pair.fixed, pair.moving)
     parts = [region(mask, volume.grid, CROP_MM) for mask, volume in zip(masks, images, strict=True)]
     lungs_mm, moving_lungs_mm = (mask_corners_mm(mask, volume.grid) for mask, volume in zip(masks, images, strict=True))
@@ -135,10 +150,11 @@ def _scene(
         fixed, moving = (prepare(volume, spacing_mm, config.window_hu) for volume in cropped)
         return fixed, moving
 
-    return _Scene(
+    return Scene(
         prepared=prepared,
         fixed_grid=cropped[0].grid,
         fixed_mask=masks[0][parts[0]],
+        start=start,
         lungs_mm=lungs_mm,
         reach_mm=torch.cat((lungs_mm, start.inverse()(moving_lungs_mm))),
         field_grid=pair.fixed.grid.with_spacing(config.field_spacing_mm),
@@ -147,15 +163,35 @@ def _scene(
     )
 
 
-def _run_level(motion: Motion, level: LevelConfig, scene: _Scene) -> tuple[DenseField, Displacements]:
+def _run_level(motion: Motion, level: LevelConfig, scene: Scene) -> tuple[DenseField, Displacements]:
     """Stages 1 to 6 on one working grid: the motion so far, composed with what is left of it."""
-    stage, config = scene.monitor.stage, scene.config
+    stage = scene.monitor.stage
+    costs, graph = observe(motion, level, scene)
+    with stage("regulariser"):
+        displacements = level.regulariser(scene.config.regulariser)(costs, graph)
+        del costs
+    with stage("spline"):
+        left = interpolate(displacements, scene.field_grid, level.spline)
+        field = compose(motion, left)
+    points_mm = displacements.keypoints.points_mm
+    moved = Displacements(displacements.keypoints, field(points_mm) - points_mm, displacements.confidence)
+    return field, moved
+
+
+def observe(
+    motion: Motion, level: LevelConfig, scene: Scene, keypoints: Keypoints | None = None
+) -> tuple[CostVolume, KeypointGraph]:
+    """Stages 1 to 4 on one working grid: what the images say of the motion that is left, keypoint by keypoint.
+
+    Keypoints may be given in place of those that are detected.
+    """
+    stage = scene.monitor.stage
     around_mm = scene.lungs_mm if level.costs.radius_mm <= MARGIN_MM else scene.reach_mm
     grid = Grid.covering(around_mm, level.spacing_mm, MARGIN_MM)
     with stage("keypoints"), _about("fixed image"):
         fixed = resample(scene.prepared(level.spacing_mm)[0], grid, identity)
         mask = resample_mask(scene.fixed_mask, scene.fixed_grid, grid, identity)
-        keypoints = detect(fixed, mask, level.keypoints)
+        keypoints = keypoints or detect(fixed, mask, level.keypoints)
     with stage("descriptors"):
         fixed_features = describe(fixed, level.descriptors)
         del fixed  # the descriptors of both images are most of the memory of a run
@@ -167,15 +203,7 @@ def _run_level(motion: Motion, level: LevelConfig, scene: _Scene) -> tuple[Dense
         del fixed_features, moving_features
     with stage("graph"):
         graph = connect(keypoints, level.graph)
-    with stage("regulariser"):
-        displacements = level.regulariser(config.regulariser)(costs, graph)
-        del costs
-    with stage("spline"):
-        left = interpolate(displacements, scene.field_grid, level.spline)
-        field = compose(motion, left)
-    points_mm = keypoints.points_mm
-    moved = Displacements(keypoints, field(points_mm) - points_mm, displacements.confidence)
-    return field, moved
+    return costs, graph
 
 
 @contextmanager
@@ -187,7 +215,7 @@ def _about(image: str) -> Iterator[None]:
         raise type(error)(f"{image}: {error}") from error
 
 
-def _similarities(scene: _Scene, *motions: Motion) -> tuple[float, ...]:
+def _similarities(scene: Scene, *motions: Motion) -> tuple[float, ...]:
     """Agreement of the descriptors in the fixed lungs under each motion; the same measure whatever the settings."""
     grid = Grid.covering(scene.lungs_mm, QUALITY_MM, MARGIN_MM)
     mask = resample_mask(scene.fixed_mask, scene.fixed_grid, grid, identity)

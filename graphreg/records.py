@@ -124,6 +124,12 @@ class KeypointGraph:
         source, target = self.keypoints.points_mm[self.edge_index]
         return (source - target).norm(dim=1)
 
+    @property
+    def typical_mm(self) -> Tensor:
+        """Median length () of the edges, not zero; 1 where there are none."""
+        lengths = self.lengths_mm
+        return lengths.median().clamp_min(1e-3) if len(lengths) else lengths.new_ones(())
+
 
 @dataclass(frozen=True, eq=False)
 class Displacements:

@@ -32,7 +32,7 @@ LAYERS = {
     "config": {"stages", "regularisers"},
     "monitor": set(),
     "pipeline": WORK | {"config", "monitor"},
-    "training": RUNS,
+    "training": RUNS | {"io", "training", "__init__"},
     "study": RUNS | {"io", "training", "study", "__init__"},
     "cli": RUNS | {"io", "training", "study", "cli", "__init__"},
     "__main__": {"cli"},
@@ -41,7 +41,7 @@ LAYERS = {
 HOME_OF = {
     "SimpleITK": {"io", "stages.mask", "stages.alignment"},
     "torch_cluster": {"stages.graph"},
-    "torch_geometric": {"regularisers.graphregnet"},
+    "torch_geometric": {"regularisers.edge_conv", "regularisers.unrolled"},
     "typer": {"cli"},
     "rich": {"cli"},
     "matplotlib": {"study"},

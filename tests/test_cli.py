@@ -358,7 +358,6 @@ WRONG = {
     "other grid": ([*PAIR, "--fixed-mask", "shorter.nii.gz"], "shorter.nii.gz: a mask on the grid of ph/fixed.nii.gz"),
     "keypoints": ([*PAIR, "--fixed-mask", "few.nii.gz"], "ph/fixed.nii.gz: At least 50 keypoints are needed"),
     "preset": ([*PAIR, "--preset", "slow"], "preset must be one of inhale-exhale, fast, got 'slow'"),
-    "regulariser": ([*PAIR, "--regulariser", "graphregnet"], "needs weights, which this version lacks; it has belief"),
     "other": ([*PAIR, "--regulariser", "magic"], "regulariser must be one of "),
     "device": ([*PAIR, "--device", "abacus"], "device must be one of auto, cpu, cuda, mps, got 'abacus'"),
     "no config": ([*PAIR, "--config", "missing.toml"], "missing.toml: a TOML file needed, found No such file"),

@@ -82,5 +82,11 @@ def test_every_keypoint_hears_k_others(points_mm):
 def test_as_many_neighbours_as_keypoints_are_refused(points_mm):
     with pytest.raises(ValueError, match="5 neighbours need at least 6 keypoints, got 5"):
         connect(Keypoints(points_mm[:5]), GraphConfig(neighbours=5))
-    with pytest.raises(ValueError, match="neighbours"):
-        GraphConfig(neighbours=0)
+    with pytest.raises(ValueError, match="neighbours must be at least 0, got -1"):
+        GraphConfig(neighbours=-1)
+
+
+def test_without_neighbours_there_are_no_edges(points_mm):
+    graph = connect(Keypoints(points_mm), GraphConfig(neighbours=0))
+    assert graph.edge_index.shape == (2, 0)
+    assert graph.typical_mm == 1

@@ -238,4 +238,4 @@ def test_settings_out_of_range_are_refused_by_name(regulariser, wrong):
 def test_each_name_has_a_regulariser_at_every_level():
     for level in INHALE_EXHALE.levels:
         kinds = {name_of(level.regulariser(name)) for name in REGULARISERS}
-        assert kinds == {"BeliefPropagation", "MeanField", "Independent"}
+        assert kinds == {"GraphRegNet", "BeliefPropagation", "MeanField", "Independent"}

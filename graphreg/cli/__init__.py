@@ -11,6 +11,7 @@ from graphreg.cli.evaluating import evaluate
 from graphreg.cli.memory import keep_freed_memory
 from graphreg.cli.phantoms import demo, phantom
 from graphreg.cli.registering import register
+from graphreg.cli.training import train
 from graphreg.cli.version import show_version
 
 app = typer.Typer(
@@ -20,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for verb in (register, warp, points, evaluate, phantom, demo):
+for verb in (register, warp, points, evaluate, phantom, demo, train):
     app.command()(verb)
 
 

@@ -3,15 +3,17 @@
 import time
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import torch
 
 from graphreg import __version__
 from graphreg.cli.console import progress_bar, warn
-from graphreg.config import REGULARISERS, RegistrationConfig, override
-from graphreg.config import preset as named_preset
+from graphreg.cli.options import settings_of
+from graphreg.config import RegistrationConfig
 from graphreg.io import InputError, read_pair
 from graphreg.io.results import RECORD, fingerprint, is_whole, plain, read_record, require_writable, write_result
 from graphreg.pipeline import Registration, choose_device, register
@@ -39,17 +41,7 @@ class Job:
     @cached_property
     def settings(self) -> RegistrationConfig:
         """All settings. Raises ValueError, which names the file where a setting in it is wrong."""
-        settings = named_preset(self.preset)
-        if self.config:
-            try:
-                settings = override(settings, self.config.read_text(encoding="utf-8"))
-            except OSError as error:
-                raise InputError(f"{self.config}: a TOML file needed, found {error.strerror}") from error
-            except ValueError as error:
-                raise InputError(f"{self.config}: {error}") from error
-        if self.regulariser == "graphregnet" and self.regulariser not in REGULARISERS:
-            have = ", ".join(REGULARISERS)
-            raise InputError(f"regulariser 'graphregnet' needs weights, which this version lacks; it has {have}")
+        settings = settings_of(self.preset, self.config)
         return replace(settings, regulariser=self.regulariser) if self.regulariser else settings
 
     @cached_property
@@ -107,6 +99,7 @@ class Finished:
 def perform(job: Job, quiet: bool) -> Finished:
     """Register and write the result, in place of an earlier one only when the new one is complete."""
     start = time.perf_counter()
+    _begin_imports(job.settings)
     with progress_bar(quiet) as progress:
         pair = read_pair(job.fixed, job.moving, job.fixed_mask, job.moving_mask)
         try:
@@ -117,6 +110,12 @@ def perform(job: Job, quiet: bool) -> Finished:
     _write(job, finished, pair)
     _remark(done.quality)
     return finished
+
+
+def _begin_imports(settings: RegistrationConfig) -> None:
+    """Loads what the network needs while the images are read and looked at: torch-geometric takes seconds."""
+    if settings.regulariser == "graphregnet":
+        Thread(target=import_module, args=("graphreg.regularisers.networks",), daemon=True).start()
 
 
 def _identity(record: dict[str, Any]) -> list[Any]:

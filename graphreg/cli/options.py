@@ -6,7 +6,9 @@ from typing import Annotated
 import typer
 
 from graphreg.cli.console import note_debug
-from graphreg.config import PRESETS, REGULARISERS
+from graphreg.config import PRESETS, REGULARISERS, RegistrationConfig, override
+from graphreg.config import preset as named_preset
+from graphreg.io import InputError
 
 IMAGE = "NIfTI, MetaImage or NRRD file, or folder of a DICOM series"
 
@@ -44,3 +46,16 @@ Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress bar and 
 Debug = Annotated[
     bool, typer.Option("--debug", callback=note_debug, is_eager=True, help="Show the traceback of an error.")
 ]
+
+
+def settings_of(preset: str, file: Path | None) -> RegistrationConfig:
+    """Settings of a preset with those of a TOML file. Raises ValueError, which names the file where it is wrong."""
+    settings = named_preset(preset)
+    if file is None:
+        return settings
+    try:
+        return override(settings, file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{file}: a TOML file needed, found {error.strerror}") from error
+    except ValueError as error:
+        raise InputError(f"{file}: {error}") from error

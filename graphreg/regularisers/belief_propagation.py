@@ -33,9 +33,8 @@ class BeliefPropagation:
     def __call__(self, costs: CostVolume, graph: KeypointGraph) -> Displacements:
         """Soft minimum of the min-marginals of each keypoint."""
         parents, edge_mm = spanning_forest(graph, graph.lengths_mm)
-        typical = graph.lengths_mm.median().clamp_min(1e-3)  # keypoints may coincide
         step = costs.labels.spacing_mm[0]
-        weights = (step / self.slack_mm) ** 2 / 2 * typical / torch.maximum(edge_mm, 0.1 * typical)
+        weights = (step / self.slack_mm) ** 2 / 2 * graph.typical_mm / torch.maximum(edge_mm, 0.1 * graph.typical_mm)
         energies = min_marginals(costs.costs * self.data_weight, parents, weights.to(costs.costs))
         mean, variance = soft_argmin(energies / self.temperature, costs.labels)
         return Displacements(costs.keypoints, mean, confidence(variance, costs.labels))

@@ -20,11 +20,11 @@ CHUNK = 2048  # rows of the distance matrix at once; bounds memory
 class GraphConfig:
     """Neighbourhood of a keypoint. Raises ValueError where a number is out of range."""
 
-    neighbours: int = 10  # k, without the point itself
+    neighbours: int = 10  # k, without the point itself; 0 leaves every keypoint alone
 
     def __post_init__(self) -> None:
-        if self.neighbours < 1:
-            raise ValueError(f"graph.neighbours must be at least 1, got {self.neighbours}")
+        if self.neighbours < 0:
+            raise ValueError(f"graph.neighbours must be at least 0, got {self.neighbours}")
 
 
 def connect(keypoints: Keypoints, config: GraphConfig = GraphConfig()) -> KeypointGraph:
@@ -37,6 +37,8 @@ def connect(keypoints: Keypoints, config: GraphConfig = GraphConfig()) -> Keypoi
     if len(keypoints) <= k:
         raise ValueError(f"{k} neighbours need at least {k + 1} keypoints, got {len(keypoints)}")
     points_mm = keypoints.points_mm
+    if k == 0:
+        return KeypointGraph(keypoints, torch.empty(2, 0, dtype=torch.int64, device=points_mm.device))
     if points_mm.device.type == "cpu":
         sources = nearest_scipy(points_mm, k)
     elif points_mm.device.type == "cuda" and k < 100 and find_spec("torch_cluster"):

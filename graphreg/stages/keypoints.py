@@ -15,6 +15,7 @@ from graphreg.filters import box_max, derivative, gaussian
 from graphreg.grid import Grid, box
 from graphreg.records import Keypoints, Volume
 
+ANYWHERE = 20  # times as many voxels as keypoints are looked at where any will do
 MINIMUM = 50  # keypoints below which no motion can be told from noise
 
 
@@ -26,6 +27,7 @@ class KeypointConfig:
     sigma_mm: float = 2.0  # smoothing of the structure tensor
     separation_mm: float = 2.3  # no stronger point within this distance along an axis
     brightest_hu: float = 200.0  # intensities are cut here, so that bone attracts no points
+    uniform: bool = False  # whether any voxel of the mask may be one, distinctive or not: for comparison
 
     def __post_init__(self) -> None:
         if self.count < MINIMUM:
@@ -60,6 +62,10 @@ def _candidates(volume: Volume, mask: Tensor, config: KeypointConfig) -> tuple[T
     support = [math.ceil(3 * config.sigma_mm / s) + 3 for s in reversed(volume.grid.spacing_mm)]  # of both filters
     part = box(mask, support)
     near = Volume(volume.grid.part(part), volume.data[part])
+    if config.uniform:
+        index = mask.nonzero()
+        index = index[:: max(len(index) // (ANYWHERE * config.count), 1)]
+        return index, torch.zeros(len(index), device=index.device)
     strength = distinctiveness(near, config, mask[part])
     highest = local_maxima(strength, mask[part], near.grid, config.separation_mm)
     low = torch.tensor([span.start for span in part], device=mask.device)

@@ -1,0 +1,59 @@
+"""The graph networks by name, and back from their weights. Imported where one is needed: torch-geometric is slow to."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import nn
+
+from graphreg.regularisers.published import PublishedNet
+from graphreg.regularisers.unrolled import UnrolledNet
+from graphreg.regularisers.weights_file import Weights, WeightsError, locate, read_weights
+
+ARCHITECTURES: dict[str, type[nn.Module]] = {"unrolled": UnrolledNet, "published": PublishedNet}
+
+
+def build(architecture: str, settings: Mapping[str, Any]) -> nn.Module:
+    """A network before it has learned.
+
+    Raises:
+        ValueError: an unknown architecture, or settings that it does not have.
+    """
+    if architecture not in ARCHITECTURES:
+        raise ValueError(f"architecture must be one of {', '.join(ARCHITECTURES)}, got {architecture!r}")
+    try:
+        return ARCHITECTURES[architecture](**settings)
+    except TypeError as error:
+        raise ValueError(f"architecture {architecture!r}: {error}") from error
+
+
+def restore(weights: Weights) -> nn.Module:
+    """The network that the weights are of.
+
+    Raises:
+        ValueError: weights of another shape than the network of that name.
+    """
+    network = build(weights.architecture, weights.settings)
+    own = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in weights.tensors.items()}
+    if own != found:
+        wrong = sorted(name for name in own.keys() | found.keys() if own.get(name) != found.get(name))[0]
+        raise ValueError(f"{wrong} of shape {own.get(wrong)} needed, found {found.get(wrong)}")
+    network.load_state_dict(dict(weights.tensors))
+    return network.eval()
+
+
+@lru_cache(maxsize=8)
+def load(name: str, device: torch.device) -> nn.Module:
+    """The network of shipped weights or of a path, on a device.
+
+    Raises:
+        WeightsError: no such weights, or a file that is damaged or foreign.
+    """
+    path = locate(name)
+    weights = read_weights(path)
+    try:
+        return restore(weights).to(device).requires_grad_(False)
+    except ValueError as error:
+        raise WeightsError(f"{path}: weights of a network of this version needed: {error}") from error

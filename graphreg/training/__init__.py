@@ -1,0 +1,1 @@
+"""Fitting the graph network: pairs with known motion -> samples -> weights."""

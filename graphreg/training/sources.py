@@ -1,0 +1,147 @@
+"""Samples on disk: what there is to learn from, made once and kept.
+
+Pairs are made of phantoms and of single scans that are given breaths, or read from folders that hold real ones: with
+landmarks.csv their motion is known there, without it their descriptors have to tell. What is there already is not made
+again, so that an interrupted run goes on.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import lru_cache
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from graphreg.config import RegistrationConfig
+from graphreg.io import InputError, read_landmarks, read_pair, read_volume
+from graphreg.records import ImagePair, Landmarks
+from graphreg.stages.mask import find_lungs
+from graphreg.training.known_pairs import Chest, breathing_pair, phantom_pair
+from graphreg.training.observing import samples_of, samples_of_real
+from graphreg.training.samples import Sample
+
+Progress = Callable[[str, float], None]
+PHANTOMS = 0.35  # share of phantoms among the pairs that are made, where there are scans too
+IMAGES = (".nii", ".nii.gz", ".mha", ".mhd", ".nrrd")
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where pairs come from."""
+
+    scans: tuple[Path, ...] = ()  # single CT scans
+    breaths: tuple[Path, ...] = ()  # csv of corresponding points, inhale to exhale
+    pairs: tuple[Path, ...] = ()  # folders with fixed.nii.gz, moving.nii.gz, maybe masks and landmarks.csv
+    made: int = 200  # pairs to make of phantoms and scans
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One pair to make or to read."""
+
+    name: str
+    number: int  # of a pair to make
+    folder: Path | None  # of a pair to read
+    sources: Sources
+    config: RegistrationConfig
+    out: Path
+
+
+def images_in(folder: Path) -> tuple[Path, ...]:
+    """Image files of a folder, in the order of their names. Raises InputError where there are none."""
+    found = tuple(sorted(f for f in _listed(folder) if f.name.endswith(IMAGES)))
+    if not found:
+        raise InputError(f"{folder}: a folder of CT scans ({', '.join(IMAGES)}) needed, found none in it")
+    return found
+
+
+def tables_in(folder: Path) -> tuple[Path, ...]:
+    """csv files of a folder, in the order of their names. Raises InputError where there are none."""
+    found = tuple(sorted(f for f in _listed(folder) if f.suffix == ".csv"))
+    if not found:
+        raise InputError(f"{folder}: a folder of csv files of corresponding points needed, found none in it")
+    return found
+
+
+def pairs_in(folder: Path) -> tuple[Path, ...]:
+    """Folders in a folder that hold a pair. Raises InputError where there are none."""
+    found = tuple(sorted(f for f in _listed(folder) if (f / "fixed.nii.gz").is_file()))
+    if not found:
+        raise InputError(f"{folder}: folders with fixed.nii.gz and moving.nii.gz needed, found none in it")
+    return found
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError as error:
+        raise InputError(f"{folder}: a folder needed, found {error.strerror}") from error
+
+
+def make_samples(
+    sources: Sources, config: RegistrationConfig, out: Path, workers: int = 1, progress: Progress | None = None
+) -> list[Path]:
+    """Samples of every level of every pair, as files PAIR-LEVEL.safetensors in a folder; those there are kept."""
+    out.mkdir(parents=True, exist_ok=True)
+    tasks = [_Task(f"{n:04d}", n, None, sources, config, out) for n in range(sources.made)]
+    tasks += [_Task(f"real_{folder.name}", 0, folder, sources, config, out) for folder in sources.pairs]
+    missing = [task for task in tasks if not all(path.exists() for path in _files(task))]
+    for done, _ in enumerate(_work(missing, workers), 1):
+        if progress:
+            progress(f"making samples, {len(tasks) - len(missing) + done} of {len(tasks)} pairs", done / len(missing))
+    return [path for task in tasks for path in _files(task)]
+
+
+def _work(tasks: Sequence[_Task], workers: int) -> Iterator[None]:
+    """Makes the samples of each task, in processes of their own where there are several."""
+    if workers == 1:
+        yield from map(_make, tasks)
+        return
+    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        for future in as_completed([pool.submit(_make, task) for task in tasks]):
+            yield future.result()
+
+
+def _files(task: _Task) -> list[Path]:
+    return [task.out / f"{task.name}-{level.name}.safetensors" for level in task.config.levels]
+
+
+@torch.no_grad()
+def _make(task: _Task) -> None:
+    """Files of one pair."""
+    rng = np.random.default_rng((task.sources.seed, task.number))
+    for sample, path in zip(_samples(task, rng), _files(task), strict=True):
+        sample.save(path)
+
+
+def _samples(task: _Task, rng: np.random.Generator) -> Iterator[Sample]:
+    if task.folder:
+        return samples_of_real(*_real(task.folder), task.config, rng)
+    scans, alone = task.sources.scans, rng.random() < PHANTOMS
+    if alone or not scans:
+        return samples_of(phantom_pair(rng), task.config, rng)
+    chest = _chest(scans[task.number % len(scans)])
+    return samples_of(breathing_pair(rng, chest, _measured(task.sources.breaths)), task.config, rng)
+
+
+def _real(folder: Path) -> tuple[ImagePair, Landmarks | None]:
+    """A pair, with the masks and landmarks that its folder holds."""
+    masks = [path if path.exists() else None for path in (folder / f"{r}_mask.nii.gz" for r in ("fixed", "moving"))]
+    landmarks = folder / "landmarks.csv"
+    pair = read_pair(folder / "fixed.nii.gz", folder / "moving.nii.gz", *masks)
+    return pair, read_landmarks(landmarks) if landmarks.exists() else None
+
+
+@lru_cache(maxsize=4)
+def _chest(path: Path) -> Chest:
+    scan = read_volume(path)
+    return Chest(scan, find_lungs(scan))
+
+
+@lru_cache(maxsize=1)
+def _measured(paths: tuple[Path, ...]) -> tuple[Landmarks, ...]:
+    return tuple(read_landmarks(path) for path in paths)
