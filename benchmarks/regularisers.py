@@ -25,34 +25,28 @@ from typing import Any
 import torch
 from accuracy import cases
 from peers import environment
+from regulariser_variants import PLAIN, PUBLISHED, labels, variants
 from torch import Tensor
 
 from graphreg import PRESETS, ImagePair, Landmarks, make_phantom, read_landmarks, read_pair, register, summarise, tre
 from graphreg.analysis.field import compose
 from graphreg.cli.memory import keep_freed_memory
-from graphreg.config import LevelConfig, RegistrationConfig
+from graphreg.config import RegistrationConfig
 from graphreg.grid import mask_points_mm
 from graphreg.io.results import write_json
 from graphreg.monitor import Monitor
 from graphreg.pipeline import find_masks, observe, open_scene
 from graphreg.records import Motion
-from graphreg.regularisers.graphregnet import GraphRegNet
 from graphreg.regularisers.networks import load  # here, so that no row pays for the import of torch-geometric
 from graphreg.regularisers.published import SMALLEST
 from graphreg.regularisers.weights_file import fingerprint, locate, read_weights
-from graphreg.stages.cost_volume import label_grid
-from graphreg.stages.graph import GraphConfig
 from graphreg.stages.spline import fit, interpolate
 
 Row = dict[str, Any]
-Change = Callable[[RegistrationConfig], RegistrationConfig]
 COSTS, WHOLE = "same costs", "whole"  # the tables
 KEY = ("table", "preset", "level", "variant", "pair")
 FIGURES = ("weights", "points", "mean_mm", "p95_mm", "above_5_percent", "seconds")
-PLAIN = ("none", "mean-field", "belief-propagation", "graphregnet")
 PATH, RIVAL = "mean-field", "belief-propagation"  # whose motion table 1 follows; whom table 2 counts wins over
-PUBLISHED = f"graphregnet, published where the cube has {SMALLEST} labels"
-ALONE = "coarse"  # the one level of a variant
 POINTS = 2000  # of the lungs of a phantom, about
 CPU = torch.device("cpu")
 
@@ -142,46 +136,6 @@ def draw(seed: int) -> tuple[ImagePair, Landmarks]:
     points_mm = mask_points_mm(made.pair.fixed_mask, made.pair.fixed.grid)
     points_mm = points_mm[:: len(points_mm) // POINTS + 1]
     return made.pair, Landmarks(points_mm, made.motion(points_mm))
-
-
-def variants(folder: Path) -> dict[str, Change]:
-    """Settings of each row of table 2, made from a preset; a folder for the weights that one of them needs."""
-    changes: dict[str, Change] = {name: partial(replace, regulariser=name) for name in PLAIN}
-    changes[PUBLISHED] = partial(each, published)
-    for k in (0, 5, 15, 30):
-        neighbours = GraphConfig(neighbours=k)
-        changes[f"graphregnet, {f'k = {k}' if k else 'no graph'}"] = partial(each, partial(replace, graph=neighbours))
-    changes["graphregnet, uniform keypoints"] = partial(
-        each, lambda level: replace(level, keypoints=replace(level.keypoints, uniform=True))
-    )
-    changes[f"graphregnet, level {ALONE} alone"] = lambda config: replace(
-        config, regulariser="graphregnet", levels=tuple(level for level in config.levels if level.name == ALONE)
-    )
-    changes[f"{PUBLISHED}, without coordinates"] = partial(without_coordinates, folder)
-    return changes
-
-
-def each(change: Callable[[LevelConfig], LevelConfig], config: RegistrationConfig) -> RegistrationConfig:
-    """Settings of graphregnet with every level changed."""
-    return replace(config, regulariser="graphregnet", levels=tuple(map(change, config.levels)))
-
-
-def published(level: LevelConfig, weights: str = "published") -> LevelConfig:
-    """The level with the published network where its cube is large enough for it."""
-    return replace(level, graphregnet=GraphRegNet(weights=weights)) if labels(level) >= SMALLEST else level
-
-
-def labels(level: LevelConfig) -> int:
-    """Labels per axis of its cube."""
-    step_mm = max(round(level.costs.step_mm / level.spacing_mm), 1) * level.spacing_mm  # as in the cost volume
-    return label_grid(level.costs.radius_mm, step_mm).shape[0]
-
-
-def without_coordinates(folder: Path, config: RegistrationConfig) -> RegistrationConfig:
-    """Settings of the published network whose edges do not see where the keypoints are."""
-    weights, path = read_weights(locate("published")), folder / "without-coordinates.safetensors"
-    replace(weights, settings={**weights.settings, "coordinates": False}).save(path)
-    return each(partial(published, weights=str(path)), config)
 
 
 @contextmanager

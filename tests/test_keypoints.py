@@ -171,3 +171,13 @@ def test_a_mask_of_another_shape_or_type_is_refused(generator):
         detect(volume, torch.ones(20, 20, 20))
     with pytest.raises(ValueError, match="must be bool"):
         detect(volume, torch.ones(20, 20, 21, dtype=torch.bool))
+
+
+def test_uniform_keypoints_do_not_look_at_the_image(generator):
+    config = KeypointConfig(count=60, uniform=True)
+    mask = everywhere(GRID)
+    mask[:, :, :5] = False
+    one, other = (detect(smooth_noise(GRID, generator), mask, config).points_mm for _ in range(2))
+    assert torch.equal(one, other)
+    assert len(one) == 60
+    assert GRID.contains(one).all() and mask[tuple(GRID.to_index(one).round().long().T)].all()

@@ -7,17 +7,8 @@ from problems import MATRIX, OFFSET_MM, costs_of, noisy_costs
 from torch import Tensor
 
 from graphreg.regularisers import MeanField
-from graphreg.regularisers.unrolled import (
-    DATA_WEIGHT,
-    LOOKS,
-    Neighbours,
-    Problem,
-    State,
-    UnrolledNet,
-    consensus,
-    expectation,
-    look_up,
-)
+from graphreg.regularisers.cubes import expectation, look_up
+from graphreg.regularisers.unrolled import DATA_WEIGHT, LOOKS, Neighbours, Problem, State, UnrolledNet, consensus
 from graphreg.stages.cost_volume import label_grid
 
 STEP_MM = 3.0
@@ -154,7 +145,7 @@ def voting(generator):
     places, mean, variance = draw(count, 3), 4 * draw(count, 3), 3 * draw(count).square()
     state = State(draw(count, 6), draw(count), draw(count), draw(count, 3), mean, variance)
     neighbours = Neighbours(6).double()
-    votes = neighbours(state, Problem(draw(count, 5, 5, 5), places, edges, STEP_MM))[1].detach()
+    votes = neighbours(state, Problem(draw(count, 5, 5, 5), torch.zeros(count), places, edges, STEP_MM))[1].detach()
     return votes, edges, places, mean, variance
 
 
@@ -190,7 +181,11 @@ def test_consensus_of_no_stiffness_follows_an_affine_motion_exactly(voting):
     mean = places @ MATRIX.T + OFFSET_MM
     mean[0] += 5  # the centre itself is wrong, and has next to no vote
     state = State(torch.zeros(8, 6).double(), *torch.zeros(2, 8).double(), mean, mean, variance)
-    votes = Neighbours(6).double()(state, Problem(torch.zeros(8, 5, 5, 5), places, edges, STEP_MM))[1].detach()
+    votes = (
+        Neighbours(6)
+        .double()(state, Problem(torch.zeros(8, 5, 5, 5), torch.zeros(8), places, edges, STEP_MM))[1]
+        .detach()
+    )
     found = mean + consensus(votes, torch.full((8,), 1e-12).double(), torch.full((8,), 1e-12).double())
     assert (found[0] - (MATRIX @ places[0] + OFFSET_MM)).abs().max() < 1e-6
 
@@ -202,7 +197,7 @@ def test_expectation_is_the_sum_over_all_labels(generator):
     likelihood = torch.rand(5, 7, 7, 7, generator=generator, dtype=torch.float64)
     coupling = torch.tensor([0.0, 0.01, 0.1, 1.0, 30.0]).double()
     centre_mm = 4 * torch.randn(5, 3, generator=generator, dtype=torch.float64)
-    mean, variance = expectation(likelihood, STEP_MM, coupling, centre_mm)
+    mean, variance, _ = expectation(likelihood, STEP_MM, coupling, centre_mm)
     offsets_mm = label_grid(9.0, STEP_MM).points_mm(likelihood).reshape(-1, 3)
     for n in range(5):
         q = likelihood[n].flatten() * torch.exp(-coupling[n] * (offsets_mm - centre_mm[n]).square().sum(1))
@@ -215,7 +210,7 @@ def test_expectation_is_the_sum_over_all_labels(generator):
 
 def test_expectation_bears_a_centre_far_beyond_the_labels():
     likelihood = torch.ones(1, 3, 3, 3)
-    mean, variance = expectation(likelihood, 2.0, torch.tensor([1e3]), torch.tensor([[500.0, -500.0, 0.0]]))
+    mean, variance, _ = expectation(likelihood, 2.0, torch.tensor([1e3]), torch.tensor([[500.0, -500.0, 0.0]]))
     assert mean.tolist() == [[2.0, -2.0, 0.0]] and variance.item() < 1e-6
 
 
@@ -223,7 +218,7 @@ def test_costs_are_looked_up_in_x_y_z():
     # by hand: cost 100 z + 10 y + x at index (z, y, x) of 5 labels per axis; displacement (1, 0, -1) in (x, y, z) is
     # index (1, 2, 3). Around it x varies slowest, z fastest
     z, y, x = torch.meshgrid(*[torch.arange(5.0)] * 3, indexing="ij")
-    looks = look_up((100 * z + 10 * y + x)[None], torch.tensor([[1.0, 0.0, -1.0]])) / DATA_WEIGHT
+    looks = look_up((100 * z + 10 * y + x)[None], torch.tensor([[1.0, 0.0, -1.0]]))
     assert looks.shape == (1, LOOKS)
     assert looks[0, [13, 0, 1, 3, 9, 26]].round(decimals=3).tolist() == [123, 12, 112, 22, 13, 234]
 
@@ -231,7 +226,7 @@ def test_costs_are_looked_up_in_x_y_z():
 def test_costs_between_labels_are_linear_and_beyond_them_those_of_the_border():
     z, y, x = torch.meshgrid(*[torch.arange(5.0).double()] * 3, indexing="ij")
     where = torch.tensor([[0.25, -0.5, 0.75], [2.0, 0.0, 0.0]]).double()
-    looks = look_up((100 * z + 10 * y + x).expand(2, 5, 5, 5), where) / DATA_WEIGHT
+    looks = look_up((100 * z + 10 * y + x).expand(2, 5, 5, 5), where)
     assert looks[0, 13].item() == pytest.approx(100 * 2.75 + 10 * 1.5 + 2.25)
     assert looks[1, 22].item() == pytest.approx(looks[1, 13].item()) == pytest.approx(224)
 

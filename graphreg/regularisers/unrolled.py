@@ -23,9 +23,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
+from graphreg.chunks import rows
+from graphreg.regularisers.cubes import boltzmann, expectation, label_steps, look_up
 from graphreg.regularisers.protocol import Prediction
 
-FAINTEST = 80.0  # largest exponent: less than exp(-80) is nothing
 DATA_WEIGHT = 200.0  # a_i before anything is learned
 LOOKS = 27  # labels around the expected displacement that are looked at
 VOTES = 25  # sums over the neighbours of which their affine motion is made
@@ -39,7 +40,8 @@ NUDGE = 0.5  # label steps by which the last layer may correct a displacement
 class Problem(NamedTuple):
     """What all sweeps look at."""
 
-    costs: Tensor  # (N, L, L, L), the least of each keypoint taken off
+    costs: Tensor  # (N, L, L, L)
+    least: Tensor  # (N,), of the costs of each keypoint
     places: Tensor  # (N, 3), in typical distances of neighbours
     edge_index: Tensor  # (2, E), neighbour -> centre
     step_mm: float
@@ -86,25 +88,25 @@ class UnrolledNet(nn.Module):
         lengths = (points_mm[source] - points_mm[target]).norm(dim=1)
         typical = lengths.median().clamp_min(1e-3) if len(lengths) else 1.0
         places = (points_mm - points_mm.mean(0)) / typical
-        least = costs.amin((1, 2, 3))
-        problem = Problem(costs - least[:, None, None, None], places.to(costs), edge_index, step_mm)
-        state = self._begin(problem, least)
+        problem = Problem(costs, costs.amin((1, 2, 3)), places.to(costs), edge_index, step_mm)
+        state = self._begin(problem)
         for sweep in self.sweeps:
             state = sweep(state, problem)
-        looks = look_up(problem.costs, state.mean / step_mm)
+        looks = DATA_WEIGHT * look_up(problem.costs, state.mean / step_mm)
         out = self.last(torch.cat((state.features, _relative(looks)), 1))
         vectors_mm = state.mean + NUDGE * step_mm * torch.tanh(out[:, :3])
         shares = state.shares(problem) if beliefs else None
         return Prediction(vectors_mm, torch.sigmoid(out[:, 3] + SURE) * (1 - UNSURE) + UNSURE, shares)
 
-    def _begin(self, problem: Problem, least: Tensor) -> State:
+    def _begin(self, problem: Problem) -> State:
         """Every keypoint by itself."""
-        costs, step = problem.costs, problem.step_mm
+        costs, least = problem.costs, problem.least
         weight = torch.full_like(least, DATA_WEIGHT)
         nobody, nowhere = torch.zeros_like(least), least.new_zeros(len(costs), 3)
-        likelihood = boltzmann(costs, weight)
-        state = State(costs, weight, nobody, nowhere, *expectation(likelihood, step, nobody, nowhere))
-        shape = (state.spread(step), 20 * least, 20 * costs.mean((1, 2, 3)), likelihood.mean((1, 2, 3)).log())
+        mean, variance, mass = infer(problem, weight, nobody, nowhere)
+        state = State(costs, weight, nobody, nowhere, mean, variance)
+        height, width = costs.mean((1, 2, 3)) - least, (mass / costs[0].numel()).log()
+        shape = (state.spread(problem.step_mm), 20 * least, 20 * height, width)
         return state._replace(features=self.first(torch.stack(shape, 1)))
 
 
@@ -127,10 +129,11 @@ class Sweep(nn.Module):
         centre = state.mean + consensus(votes, self_vote, (stiffness + STIFFNESS).clamp(-5, 8).exp())
         weight = (self.log_weight + data.clamp(-3, 3)).exp()
         pull = (self.log_coupling + coupling.clamp(-5, 5)).exp()
-        moments = expectation(boltzmann(problem.costs, weight), step, pull, centre)
-        new = State(state.features, weight, pull, centre, *moments)
-        looks = look_up(problem.costs, new.mean / step)
-        news = (new.spread(step), (new.mean - centre).norm(dim=1) / step, pull.log(), weight.log(), _depth(looks))
+        mean, variance, _ = infer(problem, weight, pull, centre)
+        new = State(state.features, weight, pull, centre, mean, variance)
+        looks = DATA_WEIGHT * look_up(problem.costs, mean / step)
+        depth = (looks[:, LOOKS // 2] - DATA_WEIGHT * problem.least) / 10
+        news = (new.spread(step), (mean - centre).norm(dim=1) / step, pull.log(), weight.log(), depth.clamp_max(5))
         seen = torch.cat((state.features, heard, torch.stack(news, 1), _relative(looks)), 1)
         return new._replace(features=state.features + self.update(seen))
 
@@ -187,53 +190,19 @@ def consensus(votes: Tensor, self_vote: Tensor, stiffness: Tensor) -> Tensor:
     return value - torch.einsum("na,nab->nb", place, affine)
 
 
-def boltzmann(costs: Tensor, weight: Tensor) -> Tensor:
-    """exp(-weight costs) (N, L, L, L), a weight (N,) each, not below what float32 can still multiply."""
-    return (costs * -weight[:, None, None, None]).clamp_min(-FAINTEST).exp()
-
-
-def label_steps(costs: Tensor, step_mm: float) -> Tensor:
-    """Displacements (L,) in mm of the labels along an axis of the costs (N, L, L, L)."""
-    size = costs.shape[1]
-    return (torch.arange(size, device=costs.device, dtype=costs.dtype) - size // 2) * step_mm
-
-
-def expectation(likelihood: Tensor, step_mm: float, coupling: Tensor, centre_mm: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean (N, 3) in mm and variance (N,) in mm^2 of the labels under likelihood (N, L, L, L) exp(-b |d - centre|^2).
-
-    As in ``mean_field``, with a coupling b (N,) of each keypoint, and open to gradients.
-    """
-    steps = label_steps(likelihood, step_mm)
-    energy = coupling[:, None, None] * (steps - centre_mm[..., None]).square()  # (N, 3, L)
-    energy = energy - energy.amin(2, keepdim=True).detach()
-    factor = (-energy).clamp_min(-FAINTEST).exp()
-    x, y, z = (torch.stack((f, f * steps, f * steps.square()), 2) for f in factor.unbind(1))  # (N, L, 3): powers
-    along_x = (likelihood.flatten(1, 2) @ x).unflatten(1, likelihood.shape[1:3])
-    total = torch.einsum("nzyp,nyq,nzr->npqr", along_x, y, z)
-    weight = total[:, 0, 0, 0, None]
-    mean = torch.stack((total[:, 1, 0, 0], total[:, 0, 1, 0], total[:, 0, 0, 1]), 1) / weight
-    square = torch.stack((total[:, 2, 0, 0], total[:, 0, 2, 0], total[:, 0, 0, 2]), 1) / weight
-    return mean, (square - mean.square()).clamp_min(0).sum(1)
-
-
-def look_up(costs: Tensor, where: Tensor) -> Tensor:
-    """Costs (N, 27) around displacements (N, 3) in label steps, a step apart along each axis, times the data weight."""
-    radius = costs.shape[1] // 2
-    axis = torch.arange(-1.0, 2.0, device=costs.device, dtype=costs.dtype)
-    around = torch.cartesian_prod(axis, axis, axis)
-    grid = (where[:, None] + around) / radius
-    values = F.grid_sample(costs[:, None], grid[:, None, None], "bilinear", "border", align_corners=True)
-    return DATA_WEIGHT * values[:, 0, 0, 0]
+def infer(problem: Problem, weight: Tensor, coupling: Tensor, centre_mm: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean (N, 3) in mm, variance (N,) in mm^2 and mass (N,) of q_i; only part of the cubes is worked on at once."""
+    given = (problem.costs, problem.least, weight, coupling, centre_mm)
+    step = rows(problem.costs[0].numel(), weight.device)
+    parts = zip(*(array.split(step) for array in given), strict=True)
+    found = [expectation(boltzmann(c, least, w), problem.step_mm, b, m) for c, least, w, b, m in parts]
+    mean, variance, mass = (torch.cat(column) for column in zip(*found, strict=True))
+    return mean, variance, mass
 
 
 def _relative(looks: Tensor) -> Tensor:
     """Costs around a displacement less the cost at it, in the order of one."""
     return (looks - looks[:, LOOKS // 2, None]).clamp(-20, 20) / 5
-
-
-def _depth(looks: Tensor) -> Tensor:
-    """Cost at a displacement, in the order of one."""
-    return (looks[:, LOOKS // 2] / 10).clamp_max(5)
 
 
 def _mlp(*widths: int) -> nn.Sequential:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 FORMAT = "graphreg-network-1"
@@ -38,7 +38,7 @@ class Weights:
         notes = {name: json.dumps(getattr(self, name)) for name in NOTES}
         metadata = {"format": FORMAT, **notes, "sha256": fingerprint(tensors, notes)}
         partial = path.with_name(path.name + ".partial")
-        save_file(tensors, partial, metadata)
+        partial.write_bytes(save(tensors, metadata))  # with the permissions of any other file
         partial.replace(path)
 
 

@@ -23,7 +23,7 @@ CONTRAST = (0.8, 1.25)  # range of a factor on all costs: another scanner
 STIRRED = 0.75  # share of the excerpts in which places are moved apart from the rest
 PLACES = (1, 40)  # range of how many
 WIDTH_MM = (4.0, 30.0)  # range of their sizes
-REACH = (0.05, 1.5)  # range of how far, in label steps
+REACH = (0.1, 3.0)  # range of how far, in label steps
 THINNED = 0.5  # least share of the keypoints that is left
 
 

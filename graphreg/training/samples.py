@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from graphreg.grid import Grid
@@ -40,7 +40,7 @@ class Sample:
             tensors["query_costs"] = self.query_costs.half()
         metadata = {"level": self.level, "step_mm": repr(labels.spacing_mm[0])}
         partial = path.with_suffix(".partial")
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial, metadata)
+        partial.write_bytes(save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata))
         partial.replace(path)
 
     @classmethod
