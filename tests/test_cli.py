@@ -20,7 +20,7 @@ from problems import LARGER, noise
 from test_dicom import SLICES, dicom
 
 import graphreg
-from graphreg.cli import job, main, phantoms
+from graphreg.cli import job, main, options, phantoms
 from graphreg.config import override, preset
 from graphreg.grid import Grid
 from graphreg.io import read_landmarks, read_transform, write_points, write_transform, write_volume
@@ -571,7 +571,7 @@ def test_evaluate_needs_landmarks_in_one_of_two_ways(shift, capsys, options):
 def test_the_demo_registers_measures_and_draws(tmp_path, monkeypatch, capfd):
     coarse = PhantomConfig(fixed_spacing_mm=(4.0, 5.0), moving_spacing_mm=(4.0, 5.0))
     monkeypatch.setattr(phantoms, "PhantomConfig", lambda: coarse)
-    monkeypatch.setattr(job, "named_preset", lambda _: override(preset("fast"), FAST))
+    monkeypatch.setattr(options, "named_preset", lambda _: override(preset("fast"), FAST))
     monkeypatch.chdir(tmp_path)
     assert main(["demo", "--seed", "2"]) == 0
     out, err = capfd.readouterr()
