@@ -142,8 +142,7 @@ def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Conv3d:
 
 
 def _edge_conv(inputs: int, outputs: int) -> EdgeConv:
-    # torch-geometric marks as abstract what few convolutions need
-    return EdgeConv(inputs, outputs, _activated_edges, bias=False)  # type: ignore[abstract]
+    return EdgeConv(inputs, outputs, _activated_edges, bias=False)  # type: ignore[abstract]  # it marks what few need
 
 
 def _activated(x: Tensor) -> Tensor:

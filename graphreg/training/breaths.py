@@ -14,7 +14,7 @@ from torch import Tensor
 
 from graphreg.analysis.field import jacobian_determinant
 from graphreg.grid import Grid
-from graphreg.records import DenseField, Displacements, Keypoints, Landmarks
+from graphreg.records import DenseField, Displacements, Keypoints, Landmarks, Motion
 from graphreg.stages.spline import SplineConfig, fit
 
 LATTICE_MM = 3.0  # the motion is a field so far apart and linear between: that field is the exact truth
@@ -22,7 +22,7 @@ MARGIN_MM = 40.0  # of the lattice around the lungs: where the moving lungs may 
 JACOBIAN = (0.2, 3.5)  # range in which tissue stays tissue
 KNOTS = 900  # of a measured breath
 SMOOTHNESS_MM = (8.0, 80.0)  # of a measured breath, which is 2 to 3 mm off: the more, the less of its errors remains
-DAMPING = 0.6  # of the search for an inverse, which so ends where tissue grows to three times its size and more
+DAMPING = 0.6  # s of the search for an inverse, which so ends where tissue grows to three times its size and more
 WAVES = 12
 PULLED_MM = (5.0, 35.0)  # range of the sizes of places that move apart from the rest
 PULL = (0.03, 0.5)  # range of how far, in their sizes
@@ -155,21 +155,24 @@ class Inverse:
     start: DenseField  # the way back, roughly
 
     def __call__(self, points_mm: Tensor) -> Tensor:
-        """Fixed point of x = x + s (y - T(x))."""
+        """Where each point was."""
         flat = points_mm.reshape(-1, 3)
         parts = []
         for part in flat.split(1 << 16):
-            where = self.start(part)
-            for _ in range(15):
-                where = where + DAMPING * (part - self.field(where))
-            parts.append(where)
+            parts.append(pull_back(self.field, part, self.start(part), 15))
         return torch.cat(parts).reshape(points_mm.shape)
 
 
 def invert(field: DenseField) -> Inverse:
     """The inverse of a field that does not fold where its lattice holds both ends."""
     points_mm = field.grid.points_mm(field.displacement_mm)
-    where = points_mm
-    for _ in range(20):
-        where = where + DAMPING * (points_mm - field(where))
-    return Inverse(field, DenseField(field.grid, (where - points_mm).movedim(-1, 0).contiguous()))
+    back_mm = pull_back(field, points_mm, points_mm, 20) - points_mm
+    return Inverse(field, DenseField(field.grid, back_mm.movedim(-1, 0).contiguous()))
+
+
+def pull_back(motion: Motion, goal_mm: Tensor, start_mm: Tensor, steps: int) -> Tensor:
+    """Points x (..., 3) with motion(x) = goal: the fixed point of x = x + s (goal - motion(x))."""
+    where = start_mm
+    for _ in range(steps):
+        where = where + DAMPING * (goal_mm - motion(where))
+    return where

@@ -6,7 +6,7 @@ A run that was interrupted goes on from its last checkpoint as if nothing had ha
 import csv
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from graphreg.monitor import Progress
 from graphreg.regularisers.networks import build, restore
 from graphreg.regularisers.weights_file import Weights, fingerprint
 from graphreg.training.excerpts import Excerpt, excerpt
@@ -21,7 +22,6 @@ from graphreg.training.losses import objective
 from graphreg.training.samples import Sample
 from graphreg.training.settings import FitConfig
 
-Progress = Callable[[str, float], None]  # what is going on, share of it done
 HELD_OUT = 8  # every so manieth pair is kept for validation
 LENGTH = ("steps", "check_every", "patience")  # settings that may change when a run goes on
 COLUMNS = ("step", "training_mm", "validation_mm", "rate")

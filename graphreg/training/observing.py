@@ -14,7 +14,7 @@ from graphreg.monitor import Monitor
 from graphreg.pipeline import Scene, find_masks, observe, open_scene
 from graphreg.records import CostVolume, DenseField, ImagePair, Keypoints, Landmarks, Motion
 from graphreg.stages.spline import interpolate
-from graphreg.training.breaths import waves
+from graphreg.training.breaths import pull_back, waves
 from graphreg.training.known_pairs import KnownPair
 from graphreg.training.samples import Sample
 
@@ -22,7 +22,7 @@ QUERIES = 2500  # points at which a motion is judged
 TEACHER = "mean-field"  # goes on from level to level: no weights are needed to make samples
 JUDGES = 800  # such points of a pair of which nothing is known: each has a cube of costs
 JITTER = 0.15  # of a level's step: height of the waves by which its start is off, at most
-DAMPING, STEPS = 0.6, 30  # of the search for what is left of a motion, whatever its Jacobian between 0.3 and 3
+STEPS = 30  # of the search for what is left of a motion, whatever its Jacobian between 0.3 and 3
 
 
 def samples_of(known: KnownPair, config: RegistrationConfig, rng: np.random.Generator) -> Iterator[Sample]:
@@ -70,10 +70,7 @@ def _levels(scene: Scene, rng: np.random.Generator) -> Iterator[tuple[LevelConfi
 
 def left_over(motion: Motion, goal_mm: Tensor, points_mm: Tensor) -> Tensor:
     """Displacements u (N, 3) with motion(p + u) = goal: what a level that starts from the motion should find."""
-    where = points_mm
-    for _ in range(STEPS):
-        where = where + DAMPING * (goal_mm - motion(where))
-    return where - points_mm
+    return pull_back(motion, goal_mm, points_mm, STEPS) - points_mm
 
 
 def _jitter(level: LevelConfig, grid: Grid, rng: np.random.Generator) -> DenseField:
@@ -81,5 +78,5 @@ def _jitter(level: LevelConfig, grid: Grid, rng: np.random.Generator) -> DenseFi
     coarse = grid.with_spacing(8.0)
     points_mm = coarse.points_mm(torch.zeros((), dtype=torch.float64)).reshape(-1, 3)
     motion_mm = waves(rng, points_mm, rng.uniform(0, JITTER) * level.costs.step_mm)
-    rough = DenseField(coarse, motion_mm.T.reshape(3, *coarse.shape).float())
-    return DenseField(grid, transfer(rough.displacement_mm, coarse, grid, (linear,) * 3))
+    rough = motion_mm.T.reshape(3, *coarse.shape).float()
+    return DenseField(grid, transfer(rough, coarse, grid, (linear,) * 3))

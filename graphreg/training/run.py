@@ -1,7 +1,6 @@
 """A training from folders to weights: samples, then a network fitted to them."""
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,10 @@ import torch
 from graphreg import __version__
 from graphreg.config import RegistrationConfig
 from graphreg.io import InputError, write_text
+from graphreg.monitor import Progress
 from graphreg.regularisers.weights_file import locate, read_weights
 from graphreg.training.settings import FitConfig
 from graphreg.training.sources import Sources, make_samples
-
-Progress = Callable[[str, float], None]  # what is going on, share of it done
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,7 +47,7 @@ class Sample:
     def load(cls, path: Path, device: torch.device = torch.device("cpu")) -> "Sample":
         """The sample of a file, its costs in half precision."""
         with safe_open(path, framework="pt", device=str(device)) as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
             metadata = file.metadata()
         costs = tensors["costs"]
         side, step = costs.shape[1], float(metadata["step_mm"])

@@ -17,13 +17,13 @@ import torch
 
 from graphreg.config import RegistrationConfig
 from graphreg.io import InputError, read_landmarks, read_pair, read_volume
+from graphreg.monitor import Progress
 from graphreg.records import ImagePair, Landmarks
 from graphreg.stages.mask import find_lungs
 from graphreg.training.known_pairs import Chest, breathing_pair, phantom_pair
 from graphreg.training.observing import samples_of, samples_of_real
 from graphreg.training.samples import Sample
 
-Progress = Callable[[str, float], None]
 PHANTOMS = 0.35  # share of phantoms among the pairs that are made, where there are scans too
 IMAGES = (".nii", ".nii.gz", ".mha", ".mhd", ".nrrd")
 
@@ -53,33 +53,29 @@ class _Task:
 
 def images_in(folder: Path) -> tuple[Path, ...]:
     """Image files of a folder, in the order of their names. Raises InputError where there are none."""
-    found = tuple(sorted(f for f in _listed(folder) if f.name.endswith(IMAGES)))
-    if not found:
-        raise InputError(f"{folder}: a folder of CT scans ({', '.join(IMAGES)}) needed, found none in it")
-    return found
+    need = f"a folder of CT scans ({', '.join(IMAGES)}) needed"
+    return _found(folder, lambda path: path.name.endswith(IMAGES), need)
 
 
 def tables_in(folder: Path) -> tuple[Path, ...]:
     """csv files of a folder, in the order of their names. Raises InputError where there are none."""
-    found = tuple(sorted(f for f in _listed(folder) if f.suffix == ".csv"))
-    if not found:
-        raise InputError(f"{folder}: a folder of csv files of corresponding points needed, found none in it")
-    return found
+    return _found(folder, lambda path: path.suffix == ".csv", "a folder of csv files of corresponding points needed")
 
 
 def pairs_in(folder: Path) -> tuple[Path, ...]:
     """Folders in a folder that hold a pair. Raises InputError where there are none."""
-    found = tuple(sorted(f for f in _listed(folder) if (f / "fixed.nii.gz").is_file()))
-    if not found:
-        raise InputError(f"{folder}: folders with fixed.nii.gz and moving.nii.gz needed, found none in it")
-    return found
+    need = "folders with fixed.nii.gz and moving.nii.gz needed"
+    return _found(folder, lambda path: (path / "fixed.nii.gz").is_file(), need)
 
 
-def _listed(folder: Path) -> list[Path]:
+def _found(folder: Path, fits: Callable[[Path], bool], need: str) -> tuple[Path, ...]:
     try:
-        return list(folder.iterdir())
+        found = tuple(sorted(filter(fits, folder.iterdir())))
     except OSError as error:
         raise InputError(f"{folder}: a folder needed, found {error.strerror}") from error
+    if not found:
+        raise InputError(f"{folder}: {need}, found none in it")
+    return found
 
 
 def make_samples(
