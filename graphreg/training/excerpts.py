@@ -20,10 +20,10 @@ MARGIN = 0.9  # of an excerpt's radius: points beyond it are not judged, they la
 QUERIES = 500  # points that are judged at once
 NEIGHBOURS = (8, 20)  # range of k
 CONTRAST = (0.8, 1.25)  # range of a factor on all costs: another scanner
-STIRRED = 0.75  # share of the excerpts in which places are moved apart from the rest
-PLACES = (1, 40)  # range of how many
-WIDTH_MM = (4.0, 30.0)  # range of their sizes
-REACH = (0.1, 3.0)  # range of how far, in label steps
+STIRRED = 0.95  # share of the excerpts in which places are moved apart from the rest
+PLACES = (10, 100)  # range of how many
+WIDTH_MM = (3.0, 20.0)  # range of their sizes
+REACH = (0.5, 6.0)  # range of how far, in label steps
 THINNED = 0.5  # least share of the keypoints that is left
 
 

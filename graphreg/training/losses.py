@@ -14,7 +14,7 @@ from graphreg.training.excerpts import Excerpt
 
 ROUNDING_MM = 0.1  # errors below it count less and less
 LARGEST_MM = 5.0  # the square of an error grows no further
-SQUARE = 0.3  # of the squared error in label steps: what is far off is worth more than its distance
+SQUARE = 1.0  # of the squared error in label steps: what is far off is worth more than its distance
 EXPECTED = 0.5  # of the expected cost, against that of the spline's displacement
 METRIC = 20.0  # mm of error that a unit of cost is worth
 
