@@ -35,11 +35,12 @@ from graphreg.config import RegistrationConfig
 from graphreg.grid import mask_points_mm
 from graphreg.io.results import write_json
 from graphreg.monitor import Monitor
-from graphreg.pipeline import find_masks, observe, open_scene
+from graphreg.pipeline import observe
 from graphreg.records import Motion
 from graphreg.regularisers.networks import load  # here, so that no row pays for the import of torch-geometric
 from graphreg.regularisers.published import SMALLEST
 from graphreg.regularisers.weights_file import fingerprint, locate, read_weights
+from graphreg.scene import find_masks, open_scene
 from graphreg.stages.spline import fit, interpolate
 
 Row = dict[str, Any]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, get_args
 
+from graphreg.objectives import CubeConfig, FeatureConfig
 from graphreg.regularisers import BeliefPropagation, GraphRegNet, Independent, MeanField, Regulariser
 from graphreg.stages.alignment import AlignmentConfig
 from graphreg.stages.cost_volume import CostConfig
@@ -13,8 +14,12 @@ from graphreg.stages.descriptors import DescriptorConfig
 from graphreg.stages.graph import GraphConfig
 from graphreg.stages.keypoints import KeypointConfig
 from graphreg.stages.mask import MaskConfig
+from graphreg.stages.normalisation import NormalisationConfig
+from graphreg.stages.refinement import DescentConfig
 from graphreg.stages.spline import SplineConfig
 
+OBJECTIVES = ("features", "costs")
+METRICS = ("ncc", "mind", "mse")
 REGULARISERS = ("graphregnet", "belief-propagation", "mean-field", "none")
 
 
@@ -45,10 +50,35 @@ class LevelConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RefinementConfig:
+    """One pass of stage 7. Raises ValueError where a setting is unknown or a number out of range."""
+
+    name: str
+    objective: str = "features"  # of the whole lung; or costs: of the keypoints of the last level, in their cubes
+    metric: str = "ncc"  # of features: locally normalised intensities, mind, or mse of the intensities
+    spacing_mm: float = 1.0  # of the features
+    features: FeatureConfig = FeatureConfig()
+    normalisation: NormalisationConfig = NormalisationConfig()
+    descriptors: DescriptorConfig = DescriptorConfig()
+    costs: CubeConfig = CubeConfig()
+    descent: DescentConfig = DescentConfig()
+
+    def __post_init__(self) -> None:
+        for name, value, known in (("objective", self.objective, OBJECTIVES), ("metric", self.metric, METRICS)):
+            if value not in known:
+                raise ValueError(f"{self.name}.{name} must be one of {', '.join(known)}, got {value!r}")
+        if not self.spacing_mm > 0:
+            raise ValueError(f"{self.name}.spacing_mm must be positive, got {self.spacing_mm}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class RegistrationConfig:
     """All settings of a registration. Raises ValueError for an unknown regulariser or a number out of range."""
 
     levels: tuple[LevelConfig, ...]  # coarse to fine
+    refinement: tuple[RefinementConfig, ...] = ()  # one pass after the other
+    smallest_jacobian: float = 0.05  # allowed in the lungs: where it is less, the motion is smoothed
+    symmetric: bool = False  # whether it is done both ways and the two motions made each other's inverse
     regulariser: str = "mean-field"
     mask: MaskConfig = field(default_factory=MaskConfig)
     alignment: AlignmentConfig = field(default_factory=AlignmentConfig)
@@ -63,9 +93,10 @@ class RegistrationConfig:
             raise ValueError(f"regulariser must be one of {', '.join(REGULARISERS)}, got {self.regulariser!r}")
         if not self.levels:
             raise ValueError("levels must hold at least one level, got none")
-        names = [level.name for level in self.levels]
-        if len(set(names)) < len(names):
-            raise ValueError(f"levels must have names of their own, got {', '.join(names)}")
+        for what, entries in (("levels", self.levels), ("refinement", self.refinement)):
+            names = [entry.name for entry in entries]
+            if len(set(names)) < len(names):
+                raise ValueError(f"{what} must have names of their own, got {', '.join(names)}")
         if not self.window_hu[0] < self.window_hu[1]:
             raise ValueError(f"window_hu must rise, got {self.window_hu}")
         if not self.field_spacing_mm > 0:
@@ -124,7 +155,8 @@ INHALE_EXHALE = RegistrationConfig(
             belief_propagation=BeliefPropagation(slack_mm=2.0),
             spline=SplineConfig(smoothness_mm=0.3),
         ),
-    )
+    ),
+    refinement=(RefinementConfig(name="dense"),),
 )
 PRESETS = {"inhale-exhale": INHALE_EXHALE, "fast": replace(INHALE_EXHALE, levels=INHALE_EXHALE.levels[:3])}
 

@@ -4,19 +4,19 @@ Every level looks at the moving image through the motion found so far, on an iso
 lungs, and composes what is left: T_new(x) = T(x + u(x)).
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
 
 import torch
 from torch import Tensor
 
+from graphreg.analysis.agreement import ncc
 from graphreg.analysis.field import compose
+from graphreg.analysis.inversion import inconsistency_mm, invert, meet
 from graphreg.analysis.quality import mask_volume_mm3, regularity, similarity
-from graphreg.config import LevelConfig, RegistrationConfig
+from graphreg.analysis.unfolding import unfold
+from graphreg.config import LevelConfig, RefinementConfig, RegistrationConfig
 from graphreg.config import preset as named_preset
-from graphreg.grid import Grid, mask_corners_mm
+from graphreg.grid import Grid
 from graphreg.monitor import Monitor, Progress, StageCost
 from graphreg.records import (
     CostVolume,
@@ -29,18 +29,16 @@ from graphreg.records import (
     Quality,
     Volume,
 )
-from graphreg.stages.alignment import Affine, align_masks
+from graphreg.refining import Trace, refine_field, refine_keypoints
+from graphreg.scene import MARGIN_MM, Scene, about, find_masks, open_scene
 from graphreg.stages.cost_volume import compare
 from graphreg.stages.descriptors import DescriptorConfig, describe
 from graphreg.stages.graph import connect
 from graphreg.stages.keypoints import detect
-from graphreg.stages.mask import find_lungs
-from graphreg.stages.resampling import AIR_HU, crop, identity, prepare, region, resample, resample_mask
+from graphreg.stages.resampling import AIR_HU, identity, resample
 from graphreg.stages.spline import interpolate
 
-MARGIN_MM = 10.0  # of the working grid around the fixed lungs
 QUALITY_MM = 3.0  # spacing at which descriptors are compared before and after
-CROP_MM = 25.0  # kept around the lungs of either image: the working grid, and filters at its border
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +50,8 @@ class Registration:
     fixed_grid: Grid
     config: RegistrationConfig
     quality: Quality
+    backward: DenseField | None  # the inverse, moving -> fixed, of symmetric registrations
+    traces: dict[str, Trace]  # of the objective of each pass of the refinement
     stages: dict[str, StageCost]  # seconds and memory of each
     device: str
     seed: int
@@ -60,21 +60,6 @@ class Registration:
         """A volume in the moving image's space, resampled on the fixed grid; labels take the nearest value."""
         outside = 0.0 if labels else AIR_HU
         return resample(volume, self.fixed_grid, self.field, outside=outside, nearest=labels)
-
-
-@dataclass(frozen=True, eq=False)
-class Scene:
-    """What every level looks at: both images cropped to their lungs."""
-
-    prepared: Callable[[float], tuple[Volume, Volume]]  # fixed and moving as a grid of that spacing can hold them
-    fixed_grid: Grid
-    fixed_mask: Tensor  # (D, H, W) bool, on the fixed grid
-    start: Affine  # the pre-alignment
-    lungs_mm: Tensor  # (8, 3), corners of the box of the fixed lungs
-    reach_mm: Tensor  # (16, 3), and of where pre-alignment puts the moving ones: a wide search stays inside
-    field_grid: Grid  # of the motion, over the whole fixed image
-    config: RegistrationConfig
-    monitor: Monitor
 
 
 def register(
@@ -94,7 +79,7 @@ def register(
         preset: name of the settings, see ``graphreg.PRESETS``; ``config`` takes their place where it is given.
         regulariser: name of the regulariser in place of the one of the settings.
         device: ``auto``, ``cpu`` or ``cuda``.
-        seed: recorded with the result; no stage draws at random so far.
+        seed: of the points that a refinement looks at; recorded with the result.
         progress: called with the name of each stage as it starts and the share of the run that is done.
 
     Raises:
@@ -105,7 +90,8 @@ def register(
     config = replace(config, regulariser=regulariser) if regulariser else config
     target = choose_device(device)
     pair = _to_device(pair, target)
-    monitor = Monitor(3 + 6 * len(config.levels), target, progress)
+    ways = 2 if config.symmetric else 1
+    monitor = Monitor(3 + ways * (1 + 6 * len(config.levels) + len(config.refinement)), target, progress)
     with torch.no_grad():
         return _register(pair, config, monitor, seed)
 
@@ -113,69 +99,77 @@ def register(
 def _register(pair: ImagePair, config: RegistrationConfig, monitor: Monitor, seed: int) -> Registration:
     masks = find_masks(pair, config, monitor)
     scene = open_scene(pair, masks, config, monitor)
-    motion: Motion = scene.start
-    for level in config.levels:
-        field, keypoints = _run_level(motion, level, scene)
-        motion = field
+    field, keypoints, traces = _find_motion(scene, seed)
+    backward, apart_mm = None, None
+    if config.symmetric:
+        backward, apart_mm = _look_back(field, pair, masks, scene, seed)
+        field = meet(field, backward)
+    with monitor.stage("unfolding"):
+        field = unfold(field, scene.fixed_lungs(field.grid), config.smallest_jacobian)
+        backward = backward and invert(field, backward.grid).field
+    points_mm = keypoints.keypoints.points_mm
+    keypoints = replace(keypoints, vectors_mm=field(points_mm) - points_mm)
     with monitor.stage("quality"):
         volumes = [mask_volume_mm3(m, v.grid) for m, v in zip(masks, (pair.fixed, pair.moving), strict=True)]
-        before, after = _similarities(scene, scene.start, field)
         changes = regularity(field, masks[0], pair.fixed.grid)
-        quality = Quality(before, after, **asdict(changes), volume_ratio=volumes[1] / volumes[0])
-    device = monitor.device.type
-    return Registration(field, keypoints, pair.fixed.grid, config, quality, monitor.costs, device, seed)
-
-
-def find_masks(pair: ImagePair, config: RegistrationConfig, monitor: Monitor) -> tuple[Tensor, Tensor]:
-    """Lung masks (D, H, W) of the fixed and the moving image: those of the pair, found where it has none."""
-    with monitor.stage("mask"):
-        with _about("fixed image"):
-            fixed_mask = find_lungs(pair.fixed, config.mask) if pair.fixed_mask is None else pair.fixed_mask
-        with _about("moving image"):
-            moving_mask = find_lungs(pair.moving, config.mask) if pair.moving_mask is None else pair.moving_mask
-    return fixed_mask, moving_mask
-
-
-def open_scene(pair: ImagePair, masks: tuple[Tensor, Tensor], config: RegistrationConfig, monitor: Monitor) -> Scene:
-    """Pre-alignment, and what the levels need of a pair with the masks (D, H, W) of both images."""
-    with monitor.stage("alignment"):
-        start = align_masks(masks[0], pair.fixed.grid, masks[1], pair.moving.grid, config.alignment)
-    images = (pair.fixed, pair.moving)
-    parts = [region(mask, volume.grid, CROP_MM) for mask, volume in zip(masks, images, strict=True)]
-    lungs_mm, moving_lungs_mm = (mask_corners_mm(mask, volume.grid) for mask, volume in zip(masks, images, strict=True))
-    cropped = [crop(volume, part) for volume, part in zip(images, parts, strict=True)]
-
-    @lru_cache(maxsize=1)  # levels that follow one another may share a spacing
-    def prepared(spacing_mm: float) -> tuple[Volume, Volume]:
-        fixed, moving = (prepare(volume, spacing_mm, config.window_hu) for volume in cropped)
-        return fixed, moving
-
-    return Scene(
-        prepared=prepared,
-        fixed_grid=cropped[0].grid,
-        fixed_mask=masks[0][parts[0]],
-        start=start,
-        lungs_mm=lungs_mm,
-        reach_mm=torch.cat((lungs_mm, start.inverse()(moving_lungs_mm))),
-        field_grid=pair.fixed.grid.with_spacing(config.field_spacing_mm),
+        agreement = _agreement(scene, field)
+        quality = Quality(
+            **agreement, **asdict(changes), volume_ratio=volumes[1] / volumes[0], inverse_consistency_mm=apart_mm
+        )
+    return Registration(
+        field=field,
+        keypoints=keypoints,
+        fixed_grid=pair.fixed.grid,
         config=config,
-        monitor=monitor,
+        quality=quality,
+        backward=backward,
+        traces=traces,
+        stages=monitor.costs,
+        device=monitor.device.type,
+        seed=seed,
     )
 
 
-def _run_level(motion: Motion, level: LevelConfig, scene: Scene) -> tuple[DenseField, Displacements]:
+def _look_back(
+    forward: DenseField, pair: ImagePair, masks: tuple[Tensor, Tensor], scene: Scene, seed: int
+) -> tuple[DenseField, float]:
+    """The motion from the moving to the fixed image, and how far from the inverse of the other it is on average."""
+    swapped = ImagePair(pair.moving, pair.fixed)
+    backward = _find_motion(open_scene(swapped, (masks[1], masks[0]), scene.config, scene.monitor), seed)[0]
+    apart_mm = inconsistency_mm(forward, backward, scene.fixed_mask, scene.fixed_grid)
+    return backward, float(apart_mm.mean())
+
+
+def _find_motion(scene: Scene, seed: int) -> tuple[DenseField, Displacements, dict[str, Trace]]:
+    """Stages 1 to 7: the motion, the displacements of the last level and the traces of the refinement."""
+    start: Motion = scene.start
+    passes = {name: [r for r in scene.config.refinement if r.objective == name] for name in ("costs", "features")}
+    for level in scene.config.levels:
+        last = level is scene.config.levels[-1]
+        motion, found, traces = _run_level(start, level, scene, passes["costs"] if last else [], seed)
+        start = motion
+    for config in passes["features"]:
+        with scene.monitor.stage("refinement"):
+            motion, traces[config.name] = refine_field(motion, config, scene, seed)
+    return motion, found, traces
+
+
+def _run_level(
+    motion: Motion, level: LevelConfig, scene: Scene, passes: list[RefinementConfig], seed: int
+) -> tuple[DenseField, Displacements, dict[str, Trace]]:
     """Stages 1 to 6 on one working grid: the motion so far, composed with what is left of it."""
     stage = scene.monitor.stage
     costs, graph = observe(motion, level, scene)
+    traces = {}
     with stage("regulariser"):
-        displacements = level.regulariser(scene.config.regulariser)(costs, graph)
-        del costs
+        found = level.regulariser(scene.config.regulariser)(costs, graph)
+    for config in passes:
+        with stage("refinement"):
+            found, traces[config.name] = refine_keypoints(found, costs, graph, config, seed)
+    del costs
     with stage("spline"):
-        left = interpolate(displacements, scene.field_grid, level.spline)
-        field = compose(motion, left)
-    points_mm = displacements.keypoints.points_mm
-    moved = Displacements(displacements.keypoints, field(points_mm) - points_mm, displacements.confidence)
-    return field, moved
+        left = interpolate(found, scene.field_grid, level.spline)
+        return compose(motion, left), found, traces
 
 
 def observe(
@@ -186,11 +180,10 @@ def observe(
     Keypoints may be given in place of those that are detected.
     """
     stage = scene.monitor.stage
-    around_mm = scene.lungs_mm if level.costs.radius_mm <= MARGIN_MM else scene.reach_mm
-    grid = Grid.covering(around_mm, level.spacing_mm, MARGIN_MM)
-    with stage("keypoints"), _about("fixed image"):
+    grid = scene.working_grid(level.spacing_mm, wide=level.costs.radius_mm > MARGIN_MM)
+    with stage("keypoints"), about("fixed image"):
         fixed = resample(scene.prepared(level.spacing_mm)[0], grid, identity)
-        mask = resample_mask(scene.fixed_mask, scene.fixed_grid, grid, identity)
+        mask = scene.fixed_lungs(grid)
         keypoints = keypoints or detect(fixed, mask, level.keypoints)
     with stage("descriptors"):
         fixed_features = describe(fixed, level.descriptors)
@@ -206,24 +199,20 @@ def observe(
     return costs, graph
 
 
-@contextmanager
-def _about(image: str) -> Iterator[None]:
-    """Errors in the block say which image they are about."""
-    try:
-        yield
-    except ValueError as error:
-        raise type(error)(f"{image}: {error}") from error
-
-
-def _similarities(scene: Scene, *motions: Motion) -> tuple[float, ...]:
-    """Agreement of the descriptors in the fixed lungs under each motion; the same measure whatever the settings."""
-    grid = Grid.covering(scene.lungs_mm, QUALITY_MM, MARGIN_MM)
-    mask = resample_mask(scene.fixed_mask, scene.fixed_grid, grid, identity)
-    fixed, moving = scene.prepared(QUALITY_MM)
+def _agreement(scene: Scene, field: DenseField) -> dict[str, float]:
+    """Likeness in the fixed lungs after pre-alignment and under a field; the same measure whatever the settings."""
+    grid = scene.working_grid(QUALITY_MM)
+    mask = scene.fixed_lungs(grid)
     config = DescriptorConfig(dilation_mm=QUALITY_MM, radius_mm=QUALITY_MM)
-    features = describe(resample(fixed, grid, identity), config)
-    seen = (describe(resample(moving, grid, motion), config) for motion in motions)
-    return tuple(similarity(features, other, mask) for other in seen)
+    fixed, moving = scene.prepared(QUALITY_MM)
+    fixed = resample(fixed, grid, identity)
+    features = describe(fixed, config)
+    found = {}
+    for when, motion in (("before", scene.start), ("after", field)):
+        seen = resample(moving, grid, motion)
+        found[f"similarity_{when}"] = similarity(features, describe(seen, config), mask)
+        found[f"ncc_{when}"] = ncc(fixed.data, seen.data, mask)
+    return found
 
 
 def choose_device(name: str) -> torch.device:

@@ -187,7 +187,10 @@ class Quality:
 
     similarity_before: float  # mean agreement of the descriptors in [0, 1] after pre-alignment alone
     similarity_after: float
+    ncc_before: float  # correlation of the intensities, likewise
+    ncc_after: float
     folding_percent: float
     sdlogj: float  # standard deviation of the logarithm of the Jacobian
     mean_jacobian: float
     volume_ratio: float  # moving over fixed mask volume: what the mean Jacobian should be
+    inverse_consistency_mm: float | None = None  # mean |B(F(x)) - x| of the two motions that a symmetric one is made of

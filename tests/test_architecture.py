@@ -16,8 +16,8 @@ TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in FIL
 
 # part of the package -> parts that it may import; "" is graphreg/__init__.py, with the version
 VALUES = {"grid", "records", "filters", "lattice", "chunks"}
-WORK = VALUES | {"stages", "regularisers", "phantom", "analysis"}
-RUNS = WORK | {"config", "monitor", "pipeline"}
+WORK = VALUES | {"stages", "regularisers", "objectives", "phantom", "analysis"}
+RUNS = WORK | {"config", "monitor", "scene", "refining", "pipeline"}
 LAYERS = {
     "grid": set(),
     "filters": {"chunks"},
@@ -26,12 +26,15 @@ LAYERS = {
     "records": {"grid"},
     "stages": VALUES,  # never one another
     "regularisers": VALUES | {"regularisers"},
+    "objectives": VALUES | {"objectives"},
     "phantom": VALUES | {"phantom"},
     "analysis": VALUES | {"analysis", "stages"},
     "io": VALUES | {"io"},
-    "config": {"stages", "regularisers"},
+    "config": {"stages", "regularisers", "objectives"},
     "monitor": set(),
-    "pipeline": WORK | {"config", "monitor"},
+    "scene": WORK | {"config", "monitor"},
+    "refining": WORK | {"config", "monitor", "scene"},
+    "pipeline": WORK | {"config", "monitor", "scene", "refining"},
     "training": RUNS | {"io", "training", "__init__"},
     "study": RUNS | {"io", "training", "study", "__init__"},
     "cli": RUNS | {"io", "training", "study", "cli", "__init__"},

@@ -47,6 +47,11 @@ spacing_mm = 3.0
 keypoints = {count = 400}
 descriptors = {dilation_mm = 3.0, radius_mm = 3.0}
 costs = {radius_mm = 6.0, step_mm = 3.0}
+[refinement.dense]
+spacing_mm = 4.0
+features = {control_mm = 8.0, points = 5000}
+normalisation = {window_mm = 6.0}
+descent = {iterations = 10}
 """
 SETTINGS = ["--preset", "fast", "--config", "fast.toml"]
 PAIR = ["ph/fixed.nii.gz", "ph/moving.nii.gz"]
@@ -107,7 +112,7 @@ def shift(tmp_path):
 def test_the_program_tells_its_verbs_and_its_version(tmp_path, capsys):
     code, out, err = program("--help", cwd=tmp_path)
     assert (code, err) == (0, "")
-    assert all(f"\n  {verb} " in out for verb in ("register", "warp", "points", "evaluate", "phantom", "demo"))
+    assert all(f"\n  {verb} " in out for verb in ("register", "invert", "export", "ventilation", "demo"))
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"graphreg {graphreg.__version__}\n"
 
@@ -119,7 +124,11 @@ def test_the_program_tells_its_verbs_and_its_version(tmp_path, capsys):
             "register",
             "--fixed-mask --moving-mask --preset --config --regulariser --device --seed --force -q --debug LPS",
         ),
-        ("register", "--no-refinement Changes nothing in this version, which has no refinement stage yet."),
+        ("register", "--no-refinement --symmetric inverse_transform.h5"),
+        ("invert", "MOVING to FIXED --mask --spacing-mm"),
+        ("export", "--as itk ants slicer learn2reg points --side"),
+        ("jacobian", "--labels log_jacobian.nii.gz regions.csv"),
+        ("ventilation", "--phase --smoothing-mm hu_mass"),
         ("warp", "--reference --labels -1024 FIXED"),
         ("points", "LPS mm FIXED to MOVING"),
         ("evaluate", "--fixed-landmarks --moving-landmarks --landmarks --fixed --moving --fixed-mask --json mm"),
@@ -221,6 +230,8 @@ def test_the_record_tells_settings_inputs_costs_and_quality(place):
     assert sum(stage["seconds"] for stage in record["stages"].values()) <= record["seconds"]
     assert record["stages"]["cost volume"]["peak_mib"] > 10
     assert record["quality"]["similarity_after"] > record["quality"]["similarity_before"]
+    assert record["quality"]["ncc_after"] > record["quality"]["ncc_before"]
+    assert record["refinement"]["dense"][-1] < record["refinement"]["dense"][0]
     assert str(folder) not in (folder / "out" / "registration.json").read_text()
 
 
@@ -240,6 +251,21 @@ def test_the_result_of_other_settings_or_inputs_needs_force(here, capsys, other)
         "graphreg: out: holds registration.json of other images or settings; --force replaces that result\n"
     )
     assert contents(here / "out") == before
+
+
+def test_a_symmetric_registration_writes_both_motions_each_the_inverse_of_the_other(here, capsys):
+    assert main([*REGISTER, "--symmetric", "-o", "both"]) == 0
+    assert {path.name for path in Path("both").iterdir()} == RESULT | {"inverse_transform.h5"}
+    record = json.loads(Path("both/registration.json").read_text())
+    assert record["configuration"]["symmetric"] and 0 < record["quality"]["inverse_consistency_mm"] < 5
+    there, back = (sitk.ReadTransform(f"both/{name}.h5") for name in ("transform", "inverse_transform"))
+    for point in read_landmarks("ph/landmarks.csv").moving_mm.tolist():
+        assert there.TransformPoint(back.TransformPoint(point)) == pytest.approx(point, abs=0.1)
+    assert main([*REGISTER, "--symmetric", "-o", "both"]) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    assert main([*REGISTER, "--no-refinement", "--force", "-o", "both"]) == 0
+    assert {path.name for path in Path("both").iterdir()} == RESULT  # no inverse of an earlier result is left
+    assert json.loads(Path("both/registration.json").read_text())["refinement"] == {}
 
 
 def test_a_damaged_record_needs_force_too(here, capsys):

@@ -95,7 +95,7 @@ def test_label_steps_of_presets_are_whole_voxels(name):
 @pytest.mark.parametrize(
     ("toml", "message"),
     [
-        ("nonsense = 1", "unknown setting 'nonsense'; there are levels, regulariser"),
+        ("nonsense = 1", "unknown setting 'nonsense'; there are levels, refinement"),
         ("[mask]\nnonsense = 1", "unknown setting 'mask.nonsense'"),
         ("[levels.coarse.costs]\nreach = 1", "unknown setting 'levels.coarse.costs.reach'"),
         ("[levels.tiny]\nspacing_mm = 1.0", "levels are the tables wide, coarse, .*got tiny"),

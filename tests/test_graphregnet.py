@@ -14,11 +14,12 @@ from graphreg.grid import Grid
 from graphreg.io import write_volume
 from graphreg.monitor import Monitor
 from graphreg.phantom import PhantomConfig, make_phantom
-from graphreg.pipeline import find_masks, observe, open_scene
+from graphreg.pipeline import observe
 from graphreg.records import CostVolume, Displacements, KeypointGraph, Volume
 from graphreg.regularisers import GraphRegNet, Independent
 from graphreg.regularisers.networks import ARCHITECTURES, build, load, restore
 from graphreg.regularisers.weights_file import NOTES, SHIPPED, Weights, WeightsError, fingerprint, locate, read_weights
+from graphreg.scene import find_masks, open_scene
 from graphreg.stages.cost_volume import CostConfig
 from graphreg.stages.descriptors import DescriptorConfig
 from graphreg.stages.keypoints import KeypointConfig

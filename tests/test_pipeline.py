@@ -14,9 +14,10 @@ from problems import stored_otherwise
 from scipy.spatial.transform import Rotation
 
 from graphreg.analysis.metrics import tre
-from graphreg.config import INHALE_EXHALE, LevelConfig, RegistrationConfig
+from graphreg.config import INHALE_EXHALE, LevelConfig, RefinementConfig, RegistrationConfig
 from graphreg.grid import Grid, mask_points_mm
 from graphreg.io import read_landmarks, read_pair
+from graphreg.objectives import FeatureConfig
 from graphreg.phantom import Phantom, PhantomConfig, make_phantom
 from graphreg.pipeline import Registration, choose_device, register
 from graphreg.records import ImagePair, Volume
@@ -24,6 +25,7 @@ from graphreg.stages.cost_volume import CostConfig
 from graphreg.stages.descriptors import DescriptorConfig
 from graphreg.stages.keypoints import KeypointConfig
 from graphreg.stages.mask import LungsNotFoundError
+from graphreg.stages.normalisation import NormalisationConfig
 from graphreg.stages.resampling import identity, resample
 from graphreg.stages.spline import SplineConfig
 
@@ -95,6 +97,54 @@ def test_a_finer_level_comes_nearer_to_the_motion(phantom, quick, found):
     assert tre(found.field, phantom.landmarks).mean() < 0.85 * tre(quick.field, phantom.landmarks).mean()
 
 
+def dense(metric):
+    """A refinement at a spacing that the phantom's scans have."""
+    features = FeatureConfig(control_mm=6.0, points=40_000, smoothness=30.0)
+    normalisation, descriptors = NormalisationConfig(window_mm=4.0), DescriptorConfig(dilation_mm=2.0, radius_mm=2.0)
+    return RefinementConfig(
+        name=metric,
+        metric=metric,
+        spacing_mm=2.0,
+        features=features,
+        normalisation=normalisation,
+        descriptors=descriptors,
+    )
+
+
+def test_a_refinement_comes_nearer_to_the_motion(phantom, found, lungs_mm):
+    refined = register(phantom.pair, config=replace(SMALL, refinement=(dense("ncc"),)))
+    before, after = (apart(r.field(lungs_mm), phantom.motion(lungs_mm)).mean() for r in (found, refined))
+    assert after < 0.95 * before
+    points_mm = refined.keypoints.keypoints.points_mm
+    assert torch.allclose(points_mm + refined.keypoints.vectors_mm, refined.field(points_mm), atol=1e-4)
+
+
+def test_refinements_go_on_where_the_one_before_ended(phantom):
+    passes = tuple(dense(metric) for metric in ("ncc", "mse", "mind"))
+    refined = register(phantom.pair, config=replace(QUICK, refinement=passes))
+    assert list(refined.traces) == ["ncc", "mse", "mind"]
+    assert all(min(trace) < trace[0] for trace in refined.traces.values())
+    assert refined.quality.folding_percent == 0
+
+
+def test_keypoints_are_refined_in_the_costs_that_are_there(phantom, found):
+    cubes = RefinementConfig(name="cubes", objective="costs")
+    refined = register(phantom.pair, config=replace(SMALL, refinement=(cubes,)))
+    trace = refined.traces["cubes"]
+    assert min(trace) < trace[0]
+    moved = apart(refined.keypoints.vectors_mm, found.keypoints.vectors_mm)
+    assert 0.01 < moved.mean() < 2.0  # a label step
+
+
+def test_a_symmetric_registration_goes_there_and_back(phantom, found, lungs_mm):
+    both = register(phantom.pair, config=replace(SMALL, symmetric=True))
+    assert apart(both.backward(both.field(lungs_mm)), lungs_mm).mean() < 0.05
+    assert both.quality.inverse_consistency_mm > 0.05
+    one, two = (apart(r.field(lungs_mm), phantom.motion(lungs_mm)).mean() for r in (found, both))
+    assert two < 1.05 * one
+    assert found.backward is None and found.quality.inverse_consistency_mm is None
+
+
 def test_the_figures_of_quality_are_those_of_a_breath_out(phantom, found):
     quality = found.quality
     assert quality.similarity_after > quality.similarity_before + 0.03
@@ -115,7 +165,7 @@ def test_keypoints_lie_in_the_fixed_lungs_and_carry_their_whole_motion(phantom, 
 
 def test_a_registration_says_how_it_came_about(phantom, found):
     assert (found.config, found.device, found.seed, found.fixed_grid) == (SMALL, "cpu", 7, phantom.pair.fixed.grid)
-    stages = "mask alignment keypoints descriptors cost_volume graph regulariser spline quality"
+    stages = "mask alignment keypoints descriptors cost_volume graph regulariser spline unfolding quality"
     assert " ".join(found.stages).replace("cost volume", "cost_volume") == stages
     assert all(cost.seconds >= 0 and cost.peak_mib > 0 for cost in found.stages.values())
 
@@ -242,8 +292,8 @@ def test_every_regulariser_registers(phantom, name):
 
 
 def test_unknown_names_are_refused_before_any_work(phantom, monkeypatch):
-    monkeypatch.delattr("graphreg.pipeline.find_lungs")
-    monkeypatch.delattr("graphreg.pipeline.align_masks")
+    monkeypatch.delattr("graphreg.scene.find_lungs")
+    monkeypatch.delattr("graphreg.scene.align_masks")
     for wrong in ({"preset": "magic"}, {"regulariser": "magic"}, {"device": "magic"}):
         with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be one of .*, got 'magic'"):
             register(phantom.pair, **wrong)

@@ -129,9 +129,9 @@ def test_costs_are_read_linearly_in_x_y_z(generator):
 
 def test_distance_is_the_mean_error_raised_by_its_square():
     # by hand, errors of 0, 3 and 12 mm, steps of 2 mm: mean of 0.1, 3.00167 and 12.00042 is 5.03403; squares of at
-    # most 25: mean of 0, 9 and 25 is 11.3333, over 2 mm and times 0.3 is 1.7
+    # most 25: mean of 0, 9 and 25 is 11.3333, over 2 mm and taken as it is 5.6667
     motion_mm = torch.tensor([[0.0, 0.0, 0.0], [1.0, 2.0, 2.0], [0.0, 12.0, 0.0]])
-    assert distance(motion_mm, torch.zeros(3, 3), 2.0).item() == pytest.approx(5.03403 + 1.7, abs=1e-4)
+    assert distance(motion_mm, torch.zeros(3, 3), 2.0).item() == pytest.approx(5.03403 + 5.66667, abs=1e-4)
 
 
 def test_the_metric_loss_falls_as_the_prediction_moves_to_the_true_minimum(generator):

@@ -8,6 +8,9 @@ import typer
 from graphreg.cli.applying import points, warp
 from graphreg.cli.console import INTERRUPTED, State, failure
 from graphreg.cli.evaluating import evaluate
+from graphreg.cli.exporting import export
+from graphreg.cli.inverting import invert
+from graphreg.cli.mapping import jacobian, ventilation
 from graphreg.cli.memory import keep_freed_memory
 from graphreg.cli.phantoms import demo, phantom
 from graphreg.cli.registering import register
@@ -21,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for verb in (register, warp, points, evaluate, phantom, demo, train):
+for verb in (register, warp, points, invert, export, evaluate, jacobian, ventilation, phantom, demo, train):
     app.command()(verb)
 
 

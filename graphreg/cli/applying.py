@@ -41,7 +41,7 @@ def warp(
     as float32 where IMAGE holds fractions. Labels are written as int16, or as uint8 where they are 0 and 1 alone.
     """
     require_suffix(out, WRITABLE)
-    _require_output(out, transform, image, reference)
+    require_output(out, transform, image, reference)
     field, volume, grid = read_transform(transform), read_volume(image), read_volume(reference).grid
     whole = bool((volume.data == volume.data.round().clamp(INT16.min, INT16.max)).all())
     if labels and not whole:
@@ -59,7 +59,7 @@ def points(transform: options.Transform, points: Points, out: OutPoints, debug: 
     they are LPS or RAS. What is written is LPS.
     """
     require_suffix(out, (".csv", ".fcsv", ".mrk.json"))
-    _require_output(out, transform, points)
+    require_output(out, transform, points)
     field, fixed_mm = read_transform(transform), read_points(points)
     warn_of_strays(field, fixed_mm)
     write_points(out, field(fixed_mm))
@@ -73,7 +73,8 @@ def warn_of_strays(field: DenseField, fixed_mm: Tensor) -> None:
         warn(f"{outside} of {len(fixed_mm)} points lie outside the fixed image: moved as its border is")
 
 
-def _require_output(out: Path, *inputs: Path) -> None:
+def require_output(out: Path, *inputs: Path) -> None:
+    """Raise InputError where a file cannot be written, or is one of the inputs."""
     for file in inputs:
         if out.exists() and file.exists() and out.samefile(file):
             raise InputError(f"{out}: another file to write to needed, found that of an input")

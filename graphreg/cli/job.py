@@ -35,6 +35,8 @@ class Job:
     preset: str = "inhale-exhale"
     config: Path | None = None
     regulariser: str | None = None
+    refined: bool = True
+    symmetric: bool = False
     device: str = "auto"
     seed: int = 0
 
@@ -42,7 +44,10 @@ class Job:
     def settings(self) -> RegistrationConfig:
         """All settings. Raises ValueError, which names the file where a setting in it is wrong."""
         settings = settings_of(self.preset, self.config)
-        return replace(settings, regulariser=self.regulariser) if self.regulariser else settings
+        changes: dict[str, Any] = {"regulariser": self.regulariser} if self.regulariser else {}
+        if not self.refined:
+            changes["refinement"] = ()
+        return replace(settings, **changes, symmetric=self.symmetric or settings.symmetric)
 
     @cached_property
     def record(self) -> dict[str, Any]:
@@ -75,7 +80,7 @@ class Job:
             return False
         if _identity(found) != _identity(plain(self.record)):
             raise InputError(f"{self.out}: holds {RECORD} of other images or settings; --force replaces that result")
-        return is_whole(self.out)
+        return is_whole(self.out, self.settings.symmetric)
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,8 +147,9 @@ def _write(job: Job, finished: Finished, pair: ImagePair) -> None:
         "stages": {name: asdict(cost) for name, cost in done.stages.items()},
         "keypoints": len(done.keypoints.keypoints),
         "quality": asdict(done.quality),
+        "refinement": done.traces,
     }
-    write_result(job.out, done.field, done.warp(pair.moving), done.keypoints, job.record | outcome)
+    write_result(job.out, done.field, done.warp(pair.moving), done.keypoints, job.record | outcome, done.backward)
 
 
 def _remark(quality: Quality) -> None:

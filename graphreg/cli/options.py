@@ -31,7 +31,11 @@ Regulariser = Annotated[
     str | None, typer.Option(metavar="NAME", help=f"One of {', '.join(REGULARISERS)}; else that of the settings.")
 ]
 NoRefinement = Annotated[
-    bool, typer.Option("--no-refinement", help="Changes nothing in this version, which has no refinement stage yet.")
+    bool, typer.Option("--no-refinement", help="Leave out the refinement for this pair: quicker and less accurate.")
+]
+Symmetric = Annotated[
+    bool,
+    typer.Option("--symmetric", help="Do it both ways and write both motions, each the inverse of the other."),
 ]
 Device = Annotated[
     str,
@@ -39,7 +43,7 @@ Device = Annotated[
         metavar="NAME", help="auto (CUDA where there is one, else CPU), cpu or cuda; mps is not supported yet."
     ),
 ]
-Seed = Annotated[int, typer.Option(metavar="N", help="Recorded with the result; no stage draws at random so far.")]
+Seed = Annotated[int, typer.Option(metavar="N", help="Of the points that the refinement looks at in each step.")]
 PhantomSeed = Annotated[int, typer.Option(metavar="N", min=0, help="Every number is another patient and breath.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace another result in OUT, once the new one is computed.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress bar and no closing line; warnings remain.")]

@@ -15,6 +15,7 @@ def register(
     config: options.Config = None,
     regulariser: options.Regulariser = None,
     no_refinement: options.NoRefinement = False,
+    symmetric: options.Symmetric = False,
     device: options.Device = "auto",
     seed: options.Seed = 0,
     force: options.Force = False,
@@ -25,11 +26,13 @@ def register(
 
     The folder OUT gets: transform.h5, an ITK transform that maps points of FIXED to MOVING in LPS mm;
     warped.nii.gz, MOVING on the grid of FIXED; keypoints.csv, matching points in LPS mm with their confidence;
-    registration.json, the settings, costs and quality figures.
+    registration.json, the settings, costs and quality figures; with --symmetric also inverse_transform.h5, from
+    MOVING to FIXED.
 
     A finished result of the same images and settings in OUT is left alone.
     """
-    job = Job(fixed, moving, out, fixed_mask, moving_mask, preset, config, regulariser, device, seed)
+    masks = fixed_mask, moving_mask
+    job = Job(fixed, moving, out, *masks, preset, config, regulariser, not no_refinement, symmetric, device, seed)
     job.check()
     if not force and job.is_done():
         say(f"nothing to do: {out} already holds the result of these images and settings")

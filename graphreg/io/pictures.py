@@ -5,6 +5,7 @@ Planes run along the axes of the patient, whatever the storage: head and front u
 """
 
 import math
+from collections.abc import Callable
 
 import SimpleITK as sitk
 import torch
@@ -25,25 +26,34 @@ PLANES = (((1, False), (0, False)), ((2, True), (0, False)), ((2, True), (1, Fal
 
 def write_overlay(path: PathInput, fixed: Volume, other: Volume, mask: Tensor | None = None) -> None:
     """Axial, coronal and sagittal planes through the mask of fixed (D, H, W), or through the image."""
-    _write(path, _row(fixed, other, mask))
+    write_pixels(path, _row(fixed, other, mask))
 
 
 def write_comparison(path: PathInput, fixed: Volume, before: Volume, after: Volume, mask: Tensor | None = None) -> None:
     """Two overlays, one above the other: the moving image before and after registration."""
     rows = [_row(fixed, other, mask) for other in (before, after)]
-    _write(path, torch.cat([rows[0], rows[0].new_zeros(GAP, *rows[0].shape[1:]), rows[1]]))
+    write_pixels(path, torch.cat([rows[0], rows[0].new_zeros(GAP, *rows[0].shape[1:]), rows[1]]))
 
 
 def _row(fixed: Volume, other: Volume, mask: Tensor | None) -> Tensor:
     """Pixels (height, width, 3) in [0, 1] of the three planes side by side."""
-    low, high, centre = _region(fixed.grid, mask)
+
+    def paint(points_mm: Tensor) -> Tensor:
+        red, cyan = (shade(volume, points_mm) for volume in (fixed, other))
+        return torch.stack([red, cyan, cyan], -1)
+
+    return three_planes(fixed.grid, mask, paint)
+
+
+def three_planes(grid: Grid, mask: Tensor | None, paint: Callable[[Tensor], Tensor]) -> Tensor:
+    """Pixels (height, width, 3) of the planes, painted from points (h, w, 3) in mm to colours (h, w, 3)."""
+    low, high, centre = _region(grid, mask)
     pixel_mm = (high - low).max().item() / LONGEST
     planes = [_plane(low, high, centre, pixel_mm, rows, columns) for rows, columns in PLANES]
     height = max(plane.shape[0] for plane in planes)
     parts = []
     for plane in planes:
-        red, cyan = (_shade(volume, plane) for volume in (fixed, other))
-        pixels = torch.stack([red, cyan, cyan], -1)
+        pixels = paint(plane)
         above = (height - pixels.shape[0]) // 2
         part = pixels.new_zeros(height, pixels.shape[1] + GAP, 3)
         part[above : above + pixels.shape[0], : pixels.shape[1]] = pixels
@@ -83,14 +93,15 @@ def _plane(
     return points_mm
 
 
-def _shade(volume: Volume, points_mm: Tensor) -> Tensor:
+def shade(volume: Volume, points_mm: Tensor) -> Tensor:
     """Grey value in [0, 1] of an image at points (height, width, 3); black outside."""
     black, white = WINDOW_HU
     values = sample(volume.data[None], volume.grid, points_mm.to(volume.data.device), outside=black)[0]
     return ((values.cpu() - black) / (white - black)).clamp(0, 1)
 
 
-def _write(path: PathInput, pixels: Tensor) -> None:
+def write_pixels(path: PathInput, pixels: Tensor) -> None:
+    """Colours (height, width, 3) in [0, 1] to a PNG."""
     require_suffix(path, (".png",))
     image = sitk.GetImageFromArray((pixels * 255).round().to(torch.uint8).numpy(), isVector=True)
     with atomic_path(path) as temporary:

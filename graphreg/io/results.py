@@ -21,24 +21,36 @@ from graphreg.io.transforms import write_transform
 from graphreg.records import DenseField, Displacements, Volume
 
 TRANSFORM, WARPED, KEYPOINTS, RECORD = "transform.h5", "warped.nii.gz", "keypoints.csv", "registration.json"
+INVERSE = "inverse_transform.h5"  # of symmetric registrations
 DETACHED = (".mhd", ".nhdr")  # text headers that name the files with the voxels
 TWINS = (".hdr", ".img")
 
 
 def write_result(
-    folder: PathInput, field: DenseField, warped: Volume, keypoints: Displacements, record: Mapping[str, Any]
+    folder: PathInput,
+    field: DenseField,
+    warped: Volume,
+    keypoints: Displacements,
+    record: Mapping[str, Any],
+    inverse: DenseField | None = None,
 ) -> None:
-    """The four files of a result, in place of an earlier one; all are written before the first is renamed."""
+    """The files of a result, in place of an earlier one; all are written before the first is renamed."""
     out = Path(folder)
     with ExitStack() as stack:  # renames in the reverse of this order, the record last
-        paths = [stack.enter_context(atomic_path(out / name)) for name in (RECORD, KEYPOINTS, WARPED, TRANSFORM)]
-        with ThreadPoolExecutor() as pool:  # both wait for the disk or for zlib, not for Python
-            for writing in (pool.submit(write_transform, field, paths[3]), pool.submit(write_volume, warped, paths[2])):
-                writing.result()
+        names = (RECORD, KEYPOINTS, WARPED, TRANSFORM, *([INVERSE] if inverse else []))
+        paths = [stack.enter_context(atomic_path(out / name)) for name in names]
+        with ThreadPoolExecutor() as pool:  # they wait for the disk or for zlib, not for Python
+            tasks = [pool.submit(write_transform, field, paths[3]), pool.submit(write_volume, warped, paths[2])]
+            if inverse:
+                tasks.append(pool.submit(write_transform, inverse, paths[4]))
+            for task in tasks:
+                task.result()
         points_mm = keypoints.keypoints.points_mm.double()
         write_keypoints(paths[1], points_mm, points_mm + keypoints.vectors_mm.double(), keypoints.confidence.double())
         write_json(paths[0], record)
         (out / RECORD).unlink(missing_ok=True)  # from here on the earlier result is no longer whole
+        if inverse is None:
+            (out / INVERSE).unlink(missing_ok=True)  # it was that of the earlier result
 
 
 def read_record(folder: PathInput) -> dict[str, Any] | None:
@@ -53,9 +65,10 @@ def read_record(folder: PathInput) -> dict[str, Any] | None:
     return record if isinstance(record, dict) else {}
 
 
-def is_whole(folder: PathInput) -> bool:
+def is_whole(folder: PathInput, symmetric: bool = False) -> bool:
     """Whether a folder holds all files of a result."""
-    return all((Path(folder) / name).is_file() for name in (TRANSFORM, WARPED, KEYPOINTS, RECORD))
+    names = (TRANSFORM, WARPED, KEYPOINTS, RECORD, *([INVERSE] if symmetric else []))
+    return all((Path(folder) / name).is_file() for name in names)
 
 
 def write_json(path: PathInput, content: Mapping[str, Any]) -> None:

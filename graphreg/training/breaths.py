@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from graphreg.analysis.field import jacobian_determinant
+from graphreg.analysis.inversion import pull_back
 from graphreg.grid import Grid
-from graphreg.records import DenseField, Displacements, Keypoints, Landmarks, Motion
+from graphreg.records import DenseField, Displacements, Keypoints, Landmarks
 from graphreg.stages.spline import SplineConfig, fit
 
 LATTICE_MM = 3.0  # the motion is a field so far apart and linear between: that field is the exact truth
@@ -22,7 +23,6 @@ MARGIN_MM = 40.0  # of the lattice around the lungs: where the moving lungs may 
 JACOBIAN = (0.2, 3.5)  # range in which tissue stays tissue
 KNOTS = 900  # of a measured breath
 SMOOTHNESS_MM = (8.0, 80.0)  # of a measured breath, which is 2 to 3 mm off: the more, the less of its errors remains
-DAMPING = 0.6  # s of the search for an inverse, which so ends where tissue grows to three times its size and more
 WAVES = 12
 PULLED_MM = (5.0, 35.0)  # range of the sizes of places that move apart from the rest
 PULL = (0.03, 0.5)  # range of how far, in their sizes
@@ -168,11 +168,3 @@ def invert(field: DenseField) -> Inverse:
     points_mm = field.grid.points_mm(field.displacement_mm)
     back_mm = pull_back(field, points_mm, points_mm, 20) - points_mm
     return Inverse(field, DenseField(field.grid, back_mm.movedim(-1, 0).contiguous()))
-
-
-def pull_back(motion: Motion, goal_mm: Tensor, start_mm: Tensor, steps: int) -> Tensor:
-    """Points x (..., 3) with motion(x) = goal: the fixed point of x = x + s (goal - motion(x))."""
-    where = start_mm
-    for _ in range(steps):
-        where = where + DAMPING * (goal_mm - motion(where))
-    return where

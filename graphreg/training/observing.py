@@ -7,14 +7,16 @@ import torch
 from torch import Tensor
 
 from graphreg.analysis.field import compose
+from graphreg.analysis.inversion import pull_back
 from graphreg.config import LevelConfig, RegistrationConfig
 from graphreg.grid import Grid, mask_points_mm
 from graphreg.lattice import linear, transfer
 from graphreg.monitor import Monitor
-from graphreg.pipeline import Scene, find_masks, observe, open_scene
+from graphreg.pipeline import observe
 from graphreg.records import CostVolume, DenseField, ImagePair, Keypoints, Landmarks, Motion
+from graphreg.scene import Scene, find_masks, open_scene
 from graphreg.stages.spline import interpolate
-from graphreg.training.breaths import pull_back, waves
+from graphreg.training.breaths import waves
 from graphreg.training.known_pairs import KnownPair
 from graphreg.training.samples import Sample
 

@@ -1,0 +1,157 @@
+"""Dense fields in the formats of other programs, each by its name.
+
+itk and ants hold LPS mm as graphreg does; slicer is an NRRD that 3D Slicer opens as a transform. learn2reg holds an
+array [X, Y, Z, 3] of voxels: fixed voxel i meets moving voxel i + d, each counted on the grid of its own image.
+"""
+
+from pathlib import Path
+
+import SimpleITK as sitk
+import torch
+from torch import Tensor
+
+from graphreg.grid import EXACT, Grid, sample
+from graphreg.io.errors import InputError, PathInput, unsuitable
+from graphreg.io.files import atomic_path, require_suffix
+from graphreg.io.images import WRITABLE, grid_of, quiet, to_sitk
+from graphreg.io.nifti import require_sound
+from graphreg.records import DenseField
+
+SUFFIXES = {"itk": WRITABLE, "ants": (".nii.gz",), "slicer": (".nrrd",), "learn2reg": (".nii.gz",)}
+LAYOUTS = tuple(SUFFIXES)
+DISPLACEMENTS = 1006  # intent of NIfTI that 3D Slicer looks for, in NRRD too
+VECTORS = 1007  # intent of NIfTI that ITK and ANTs write
+MARKS = {"intent_code": str(DISPLACEMENTS), "displacement field type": "resampling"}  # of fixed -> moving
+TO_RAS = (-1.0, -1.0, 1.0, 1.0)  # axes that ITK writes as the identity of NIfTI
+
+
+def require_layout(path: PathInput, layout: str) -> None:
+    """Raise InputError where a layout is unknown, or a file of it would have another name."""
+    if layout not in SUFFIXES:
+        raise unsuitable(path, f"a layout out of {', '.join(LAYOUTS)}", f"'{layout}'")
+    require_suffix(path, SUFFIXES[layout])
+
+
+def write_field(
+    field: DenseField, path: PathInput, layout: str, fixed: Grid | None = None, moving: Grid | None = None
+) -> None:
+    """A field as float32, on the grid of the fixed image or else on its own, whole or not at all. Raises InputError.
+
+    Beyond the field its border value goes on. The layout learn2reg needs both grids.
+    """
+    require_layout(path, layout)
+    if layout == "learn2reg":
+        image = _voxel_image(field, *_both(path, fixed, moving))
+    else:
+        image = to_sitk(fixed or field.grid, _vectors(field, fixed or field.grid))
+    for key, value in MARKS.items() if layout == "slicer" else ():
+        image.SetMetaData(key, value)
+    with atomic_path(path) as temporary:
+        try:
+            sitk.WriteImage(image, str(temporary), useCompression=True)
+        except RuntimeError:
+            raise OSError(f"{path}: cannot be written") from None
+
+
+def read_field(path: PathInput, layout: str, fixed: Grid | None = None, moving: Grid | None = None) -> DenseField:
+    """A field, float32, on the grid of the fixed image or else on that of the file. Raises InputError.
+
+    The layout learn2reg needs both grids.
+    """
+    require_layout(path, layout)
+    if layout == "learn2reg":
+        return _read_voxels(path, *_both(path, fixed, moving))
+    image = _read(path, layout)
+    vectors_mm = _finite(path, image).movedim(-1, 0).contiguous()
+    try:
+        field = DenseField(grid_of(image), vectors_mm)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from None
+    return DenseField(fixed, _vectors(field, fixed).movedim(-1, 0).contiguous()) if fixed else field
+
+
+def _both(path: PathInput, fixed: Grid | None, moving: Grid | None) -> tuple[Grid, Grid]:
+    if fixed is None or moving is None:
+        found = "that of the fixed one alone" if fixed else "that of the moving one alone" if moving else "neither"
+        raise unsuitable(path, "the grids of the fixed and of the moving image", found)
+    return fixed, moving
+
+
+def _vectors(field: DenseField, grid: Grid) -> Tensor:
+    """Displacements (D, H, W, 3) in mm, float32 on the CPU, at the voxels of a grid."""
+    data = field.displacement_mm.detach().cpu()
+    if grid == field.grid:
+        return data.movedim(0, -1).float()
+    out = torch.empty(*grid.shape, 3)
+    for slab in grid.slabs():
+        out[slab] = sample(data, field.grid, grid.points_mm(EXACT, slab)).movedim(0, -1)
+    return out
+
+
+def _voxel_image(field: DenseField, fixed: Grid, moving: Grid) -> sitk.Image:
+    """Displacements in voxels as a scalar image of four axes, (X, Y, Z, 3) in the file, of identity geometry."""
+    data = field.displacement_mm.detach().cpu()
+    voxels = torch.empty(3, *fixed.shape)  # (x, y, z)
+    for slab in fixed.slabs():
+        points_mm = fixed.points_mm(EXACT, slab)
+        moved_mm = points_mm + sample(data, field.grid, points_mm).movedim(0, -1)
+        steps = moving.to_index(moved_mm) - fixed.to_index(points_mm)  # (z, y, x)
+        voxels[:, slab] = steps.flip(-1).movedim(-1, 0).float()
+    image = sitk.GetImageFromArray(voxels.numpy(), isVector=False)
+    image.SetDirection(torch.tensor(TO_RAS).diag().flatten().tolist())
+    return image
+
+
+def _read_voxels(path: PathInput, fixed: Grid, moving: Grid) -> DenseField:
+    voxels = _finite(path, _read(path, "learn2reg", (*fixed.shape[::-1], 3)))
+    out = torch.empty(3, *fixed.shape)
+    for slab in fixed.slabs():
+        points_mm = fixed.points_mm(EXACT, slab)
+        moved_mm = moving.to_mm(fixed.to_index(points_mm) + voxels[:, slab].movedim(0, -1).flip(-1))
+        out[:, slab] = (moved_mm - points_mm).movedim(-1, 0)
+    return DenseField(fixed, out)
+
+
+def _read(path: PathInput, layout: str, size: tuple[int, ...] | None = None) -> sitk.Image:
+    """The image in a file of some layout; of this size (x, y, z, 3) where it is given."""
+    need = f"a displacement field as {layout} has it"
+    if not Path(path).is_file():
+        raise unsuitable(path, need, "a folder" if Path(path).exists() else "nothing")
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        with quiet():
+            reader.ReadImageInformation()
+            _require_shape(path, need, reader, size)
+            _require_marks(path, need, reader, layout)
+            reader.SetOutputPixelType(sitk.sitkFloat32 if size else sitk.sitkVectorFloat32)
+            image = reader.Execute()
+    except RuntimeError:
+        raise unsuitable(path, need, "a file that SimpleITK cannot read") from None
+    require_sound(path)
+    return image
+
+
+def _require_shape(path: PathInput, need: str, reader: sitk.ImageFileReader, size: tuple[int, ...] | None) -> None:
+    found, components = reader.GetSize(), reader.GetNumberOfComponents()
+    fits = (found == size and components == 1) if size else (len(found) == 3 and components == 3)
+    if not fits:
+        need += f", {' x '.join(map(str, size))} numbers," if size else ", three numbers at each voxel,"
+        raise unsuitable(path, need, f"{components} at each of {' x '.join(map(str, found))}")
+
+
+def _require_marks(path: PathInput, need: str, reader: sitk.ImageFileReader, layout: str) -> None:
+    keys = reader.GetMetaDataKeys()
+    intent = reader.GetMetaData("intent_code") if "intent_code" in keys else ""
+    if layout == "ants" and intent != str(VECTORS):
+        raise unsuitable(path, f"{need}, of intent {VECTORS},", f"intent {intent}")
+    kind = "displacement field type"
+    if layout == "slicer" and kind in keys and reader.GetMetaData(kind) != MARKS[kind]:  # "modeling" runs the other way
+        raise unsuitable(path, f"{need}, of type {MARKS[kind]},", f"type {reader.GetMetaData(kind)}")
+
+
+def _finite(path: PathInput, image: sitk.Image) -> Tensor:
+    values = torch.from_numpy(sitk.GetArrayFromImage(image))
+    if not bool(torch.isfinite(values).all()):
+        raise unsuitable(path, "finite displacements", "NaN or infinity")
+    return values

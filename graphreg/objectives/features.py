@@ -1,0 +1,140 @@
+"""Stage 7, objective: features of the fixed image against those that a motion brings there.
+
+    E(v) = mean_x |f(x) - m(x + u(x))|^2 + s R(u),   u = B v,
+
+over points x of the lung. f are features of the fixed image and m of the moving one as it looks through the motion so
+far: MIND, intensities normalised in their neighbourhood (whose mean squared difference is twice one less the local
+correlation), or intensities. B is a quadratic B-spline on a control grid, R the diffusion or bending energy of u per
+volume of lung. Points outside the lungs carry no data: the chest wall, which slides, pulls nothing along, and the
+motion goes on smoothly beyond the pleura.
+
+Gradients of the features are those of linear interpolation, or of the plane through jittered samples around the point
+(linearised multi-sampling; Jiang et al., ICCV 2019), which see further than the next voxel.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from graphreg.grid import Grid, sample
+from graphreg.lattice import linear, same_axes, transfer
+from graphreg.records import DenseField, FeatureVolume
+
+PENALTIES = ("diffusion", "bending")
+GRADIENTS = ("interpolated", "linearised")
+SAMPLES = 8  # of a plane, as published
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureConfig:
+    """Points, control grid and smoothness. Raises ValueError where a setting is unknown or a number out of range."""
+
+    control_mm: float = 3.0  # spacing of the control grid
+    penalty: str = "bending"  # or diffusion
+    smoothness: float = 5.0  # of the penalty: in mm^2 for bending, a plain number for diffusion
+    points: int = 150_000  # at which the features are compared in one step
+    gradient: str = "interpolated"  # or linearised
+    jitter_mm: float = 1.0  # standard deviation of the samples of a linearised gradient
+
+    def __post_init__(self) -> None:
+        for name, value, known in (("penalty", self.penalty, PENALTIES), ("gradient", self.gradient, GRADIENTS)):
+            if value not in known:
+                raise ValueError(f"refinement {name} must be one of {', '.join(known)}, got {value!r}")
+        if not (self.control_mm > 0 and self.smoothness >= 0 and self.points > 0 and self.jitter_mm > 0):
+            need = "refinement needs control_mm, points and jitter_mm above 0 and smoothness of at least 0"
+            raise ValueError(f"{need}, got {self.control_mm}, {self.points}, {self.jitter_mm} and {self.smoothness}")
+
+
+class FeatureDifference:
+    """The objective. Parameters: (3, d, h, w) in mm on a control grid.
+
+    ``weights`` (D, H, W) >= 0 on the grid of the features say how much a voxel counts; where they are 0, it does not.
+    Raises ValueError where features and weights differ in shape or no voxel counts.
+    """
+
+    def __init__(
+        self, fixed: FeatureVolume, moving: FeatureVolume, weights: Tensor, config: FeatureConfig = FeatureConfig()
+    ):
+        if not (fixed.grid == moving.grid and fixed.data.shape == moving.data.shape):
+            raise ValueError(f"Both features need one grid, got {fixed.grid} and {moving.grid}")
+        if tuple(weights.shape) != fixed.grid.shape or not bool(weights.any()):
+            raise ValueError(f"Weights {fixed.grid.shape}, not all 0, needed, got {tuple(weights.shape)}")
+        self.grid, self.config = fixed.grid, config
+        self.control = fixed.grid.with_spacing(config.control_mm)
+        self._moving = moving.data
+        self._voxels = weights.nonzero()
+        z, y, x = self._voxels.unbind(1)
+        self._fixed = fixed.data[:, z, y, x]
+        self._weights = weights[z, y, x].to(fixed.data)
+        self._whole = torch.randperm(len(self._voxels), generator=torch.Generator().manual_seed(0))[: config.points]
+        # the penalty is an integral over the control grid per volume of lung: a wider margin changes nothing
+        self._share = config.control_mm**3 / (len(self._voxels) * math.prod(self.grid.spacing_mm))
+
+    def start(self) -> Tensor:
+        """No motion."""
+        return self._fixed.new_zeros(3, *self.control.shape)
+
+    def __call__(self, parameters: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """E for displacements (3, d, h, w) of the control grid."""
+        count = len(self._voxels)
+        drawn = torch.randint(count, (min(self.config.points, count),), generator=generator) if generator else None
+        chosen = (self._whole if drawn is None else drawn).to(self._voxels.device)
+        smooth = smoothed(parameters)
+        points_mm = self.grid.to_mm(self._voxels[chosen].to(smooth))
+        moved_mm = points_mm + sample(smooth, self.control, points_mm).T
+        if self.config.gradient == "linearised":
+            seen = linearised(self._moving, self.grid, moved_mm, self.config.jitter_mm, generator)
+        else:
+            seen = sample(self._moving, self.grid, moved_mm)
+        weights = self._weights[chosen]
+        difference = (seen - self._fixed[:, chosen]).square().mean(0) @ weights / weights.sum()
+        penalty = diffusion if self.config.penalty == "diffusion" else bending
+        return difference + self.config.smoothness * self._share * penalty(smooth, self.config.control_mm)
+
+    def field(self, parameters: Tensor, grid: Grid) -> DenseField:
+        """The motion that parameters stand for, on any grid."""
+        smooth = smoothed(parameters)
+        if same_axes(self.control, grid):
+            return DenseField(grid, transfer(smooth, self.control, grid, (linear,) * 3))
+        out = smooth.new_empty(3, *grid.shape)
+        for slab in grid.slabs():
+            out[:, slab] = sample(smooth, self.control, grid.points_mm(smooth, slab))
+        return DenseField(grid, out)
+
+
+def smoothed(parameters: Tensor) -> Tensor:
+    """Twice the mean of the 3^3 neighbourhood: with linear interpolation between, nearly a B-spline."""
+    out = parameters[None]
+    for _ in range(2):
+        out = F.avg_pool3d(out, 3, 1, 1, count_include_pad=False)
+    return out[0]
+
+
+def diffusion(displacement: Tensor, spacing_mm: float) -> Tensor:
+    """Sum of the squared first differences of displacements (3, d, h, w), per mm."""
+    return torch.stack([torch.diff(displacement, dim=axis).square().sum() for axis in (1, 2, 3)]).sum() / spacing_mm**2
+
+
+def bending(displacement: Tensor, spacing_mm: float) -> Tensor:
+    """Sum of the squared second differences of displacements (3, d, h, w) along each axis and across, per mm^2."""
+    total = displacement.new_zeros(())
+    for axis in (1, 2, 3):
+        total = total + torch.diff(displacement, n=2, dim=axis).square().sum()
+        for other in range(axis + 1, 4):
+            total = total + 2 * torch.diff(torch.diff(displacement, dim=axis), dim=other).square().sum()
+    return total / spacing_mm**4
+
+
+def linearised(
+    data: Tensor, grid: Grid, points_mm: Tensor, jitter_mm: float, generator: torch.Generator | None
+) -> Tensor:
+    """Values (C, N) of data at points (N, 3) whose gradients are those of the plane through samples around them."""
+    here = points_mm.detach()
+    generator = generator or torch.Generator().manual_seed(0)
+    offsets_mm = (torch.randn(SAMPLES, 3, generator=generator) * jitter_mm).to(here)
+    around = torch.stack([sample(data, grid, here + offset) for offset in offsets_mm])  # (K, C, N)
+    slopes = torch.einsum("ak,kcn->cna", torch.linalg.pinv(offsets_mm - offsets_mm.mean(0)), around)
+    return sample(data, grid, here) + torch.einsum("cna,na->cn", slopes, points_mm - here)
