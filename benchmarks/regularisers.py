@@ -161,9 +161,14 @@ def due(keys: Iterable[Row], config: RegistrationConfig, rows: Rows) -> Iterator
                 yield key, weights, own
 
 
+def plain(preset: str) -> RegistrationConfig:
+    """A preset without its refinement, which looks at the images again."""
+    return replace(PRESETS[preset], refinement=())
+
+
 def same_costs(case: Case, preset: str, rows: Rows) -> None:
     """Table 1 of a pair: every regulariser on the cost volumes of the path of one of them."""
-    config = PRESETS[preset]
+    config = plain(preset)
     missing = {}
     for level in config.levels:
         names = (*PLAIN, PUBLISHED) if labels(level) >= SMALLEST else PLAIN
@@ -191,7 +196,7 @@ def same_costs(case: Case, preset: str, rows: Rows) -> None:
 def whole(case: Case, preset: str, rows: Rows) -> None:
     """Table 2 of a pair."""
     keys = [key_of(WHOLE, preset, "", name, case) for name in variants(rows.file.parent)]
-    for key, weights, own in due(keys, PRESETS[preset], rows):
+    for key, weights, own in due(keys, plain(preset), rows):
         with reported(key):
             pair, points = case.read()
             start = time.perf_counter()

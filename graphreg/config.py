@@ -158,7 +158,12 @@ INHALE_EXHALE = RegistrationConfig(
     ),
     refinement=(RefinementConfig(name="dense"),),
 )
-PRESETS = {"inhale-exhale": INHALE_EXHALE, "fast": replace(INHALE_EXHALE, levels=INHALE_EXHALE.levels[:3])}
+FAST = replace(
+    INHALE_EXHALE,
+    levels=INHALE_EXHALE.levels[:3],
+    refinement=(RefinementConfig(name="dense", spacing_mm=1.5, descent=DescentConfig(iterations=30)),),
+)
+PRESETS = {"inhale-exhale": INHALE_EXHALE, "fast": FAST}
 
 
 def preset(name: str) -> RegistrationConfig:

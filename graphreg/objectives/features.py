@@ -16,7 +16,6 @@ import math
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from graphreg.grid import Grid, sample
@@ -26,6 +25,7 @@ from graphreg.records import DenseField, FeatureVolume
 PENALTIES = ("diffusion", "bending")
 GRADIENTS = ("interpolated", "linearised")
 SAMPLES = 8  # of a plane, as published
+PARTS = 2  # of the points, which cores share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class FeatureConfig:
     control_mm: float = 3.0  # spacing of the control grid
     penalty: str = "bending"  # or diffusion
     smoothness: float = 5.0  # of the penalty: in mm^2 for bending, a plain number for diffusion
-    points: int = 150_000  # at which the features are compared in one step
+    points: int = 100_000  # at which the features are compared in one step
     gradient: str = "interpolated"  # or linearised
     jitter_mm: float = 1.0  # standard deviation of the samples of a linearised gradient
 
@@ -69,7 +69,6 @@ class FeatureDifference:
         z, y, x = self._voxels.unbind(1)
         self._fixed = fixed.data[:, z, y, x]
         self._weights = weights[z, y, x].to(fixed.data)
-        self._whole = torch.randperm(len(self._voxels), generator=torch.Generator().manual_seed(0))[: config.points]
         # the penalty is an integral over the control grid per volume of lung: a wider margin changes nothing
         self._share = config.control_mm**3 / (len(self._voxels) * math.prod(self.grid.spacing_mm))
 
@@ -79,20 +78,26 @@ class FeatureDifference:
 
     def __call__(self, parameters: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """E for displacements (3, d, h, w) of the control grid."""
-        count = len(self._voxels)
-        drawn = torch.randint(count, (min(self.config.points, count),), generator=generator) if generator else None
-        chosen = (self._whole if drawn is None else drawn).to(self._voxels.device)
+        chosen = self._drawn(generator)
         smooth = smoothed(parameters)
         points_mm = self.grid.to_mm(self._voxels[chosen].to(smooth))
-        moved_mm = points_mm + sample(smooth, self.control, points_mm).T
+        moved_mm = points_mm + sample(smooth, self.control, points_mm).movedim(0, -1)
         if self.config.gradient == "linearised":
             seen = linearised(self._moving, self.grid, moved_mm, self.config.jitter_mm, generator)
         else:
             seen = sample(self._moving, self.grid, moved_mm)
         weights = self._weights[chosen]
-        difference = (seen - self._fixed[:, chosen]).square().mean(0) @ weights / weights.sum()
+        difference = ((seen - self._fixed[:, chosen]).square().mean(0) * weights).sum() / weights.sum()
         penalty = diffusion if self.config.penalty == "diffusion" else bending
         return difference + self.config.smoothness * self._share * penalty(smooth, self.config.control_mm)
+
+    def _drawn(self, generator: torch.Generator | None) -> Tensor:
+        """Voxels (PARTS, m) to look at: one of each of equal shares of all, which so come in the order of memory."""
+        count = len(self._voxels)
+        drawn = math.ceil(min(self.config.points, count) / PARTS) * PARTS
+        place = torch.rand(drawn, generator=generator, dtype=torch.float64) if generator else 0.5
+        chosen = ((torch.arange(drawn, dtype=torch.float64) + place) * (count / drawn)).long()
+        return chosen.reshape(PARTS, -1).to(self._voxels.device)
 
     def field(self, parameters: Tensor, grid: Grid) -> DenseField:
         """The motion that parameters stand for, on any grid."""
@@ -107,10 +112,17 @@ class FeatureDifference:
 
 def smoothed(parameters: Tensor) -> Tensor:
     """Twice the mean of the 3^3 neighbourhood: with linear interpolation between, nearly a B-spline."""
-    out = parameters[None]
-    for _ in range(2):
-        out = F.avg_pool3d(out, 3, 1, 1, count_include_pad=False)
-    return out[0]
+    z, y, x = (_twice_the_mean(size, parameters) for size in parameters.shape[1:])
+    out = torch.einsum("cdhw,xw->cdhx", parameters, x)
+    out = torch.einsum("cdhx,yh->cdyx", out, y)
+    return torch.einsum("cdyx,zd->czyx", out, z)
+
+
+def _twice_the_mean(size: int, like: Tensor) -> Tensor:
+    """The matrix (size, size) that does so along one axis, at the ends of the neighbours that there are."""
+    near = torch.ones(size, size, dtype=like.dtype, device=like.device).tril(1).triu(-1)
+    mean = near / near.sum(1, keepdim=True)
+    return mean @ mean
 
 
 def diffusion(displacement: Tensor, spacing_mm: float) -> Tensor:
@@ -131,10 +143,10 @@ def bending(displacement: Tensor, spacing_mm: float) -> Tensor:
 def linearised(
     data: Tensor, grid: Grid, points_mm: Tensor, jitter_mm: float, generator: torch.Generator | None
 ) -> Tensor:
-    """Values (C, N) of data at points (N, 3) whose gradients are those of the plane through samples around them."""
+    """Values (C, ...) of data at points (..., 3) whose gradients are those of the plane through samples around them."""
     here = points_mm.detach()
     generator = generator or torch.Generator().manual_seed(0)
     offsets_mm = (torch.randn(SAMPLES, 3, generator=generator) * jitter_mm).to(here)
-    around = torch.stack([sample(data, grid, here + offset) for offset in offsets_mm])  # (K, C, N)
-    slopes = torch.einsum("ak,kcn->cna", torch.linalg.pinv(offsets_mm - offsets_mm.mean(0)), around)
-    return sample(data, grid, here) + torch.einsum("cna,na->cn", slopes, points_mm - here)
+    around = torch.stack([sample(data, grid, here + offset) for offset in offsets_mm])  # (K, C, ...)
+    slopes = torch.einsum("ak,kc...->c...a", torch.linalg.pinv(offsets_mm - offsets_mm.mean(0)), around)
+    return sample(data, grid, here) + (slopes * (points_mm - here)).sum(-1)

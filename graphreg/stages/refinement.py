@@ -16,7 +16,7 @@ from torch import Tensor
 class DescentConfig:
     """How far and how fast. Raises ValueError where a number is out of range."""
 
-    iterations: int = 50
+    iterations: int = 40
     rate_mm: float = 0.3  # of Adam, about the largest step; it falls to nothing, so that noise averages out
     check_every: int = 10  # iterations between judgements
 
