@@ -571,6 +571,30 @@ def test_evaluate_gives_the_errors_worked_out_by_hand(shift, tmp_path, capsys):
     assert (figures["folding_percent"], figures["mean_jacobian"]) == (0.0, pytest.approx(1.0, abs=1e-6))
 
 
+def test_evaluate_tells_the_overlap_of_labels(shift, tmp_path, capsys):
+    # by hand: 3 voxels in a row along x, of 1 mm; the fixed ones lie 3 mm to the left of the moving ones, as the motion
+    # says, and 2 of 3 voxels apart in x when nothing moves
+    marks = np.zeros((2, 4, 5, 11), np.uint8)
+    marks[0, 1, 2, 2:5], marks[1, 1, 2, 5:8] = 7, 7
+    marks[0, 2, 3, 4], marks[1, 2, 3, 5] = 2, 2
+    for name, array in zip(("f", "m"), marks, strict=True):
+        made = sitk.GetImageFromArray(array)
+        made.SetSpacing(SMALL.spacing_mm)
+        made.SetOrigin(SMALL.origin_mm)
+        sitk.WriteImage(made, str(tmp_path / f"{name}.nii.gz"))
+    (tmp_path / "l.csv").write_text("fixed_x,fixed_y,fixed_z,moving_x,moving_y,moving_z\n0,0,0,3,0,0\n")
+    command = ["evaluate", str(shift), "--landmarks", f"{tmp_path}/l.csv", "--json", f"{tmp_path}/e.json"]
+    labels = ["--fixed-labels", f"{tmp_path}/f.nii.gz", "--moving-labels", f"{tmp_path}/m.nii.gz"]
+    assert main([*command, *labels]) == 0
+    out = capsys.readouterr().out
+    assert "label 7: Dice 0.000 -> 1.000, HD95 3.00 -> 0.00 mm" in out
+    found = json.loads((tmp_path / "e.json").read_text())["labels"]
+    assert found["7"]["after"] == {"dice": 1.0, "hd95_mm": 0.0, "hd95_l2r_voxels": 0.0}
+    assert found["2"]["before"] == {"dice": 0.0, "hd95_mm": 1.0, "hd95_l2r_voxels": 1.0}
+    assert main([*command, *labels[:2]]) == 2
+    assert "--fixed-labels and --moving-labels" in capsys.readouterr().err
+
+
 def test_evaluate_measures_the_result_of_register(place, tmp_path):
     folder, _ = place
     options = ("--landmarks", "ph/landmarks.csv", "--fixed-mask", MASKS[1], "--json", tmp_path / "e.json")

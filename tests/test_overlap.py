@@ -133,9 +133,7 @@ def test_correlation_agrees_with_numpy_within_the_mask_alone(generator):
 
 def test_correlation_without_contrast_or_in_two_shapes_is_refused():
     image, everywhere = torch.arange(8.0).reshape(2, 2, 2), torch.ones(2, 2, 2, dtype=torch.bool)
-    with pytest.raises(ValueError, match="constant"):
-        ncc(image, torch.ones(2, 2, 2), everywhere)
-    with pytest.raises(ValueError, match="constant"):
-        ncc(image, image, ~everywhere)
+    assert math.isnan(ncc(image, torch.ones(2, 2, 2), everywhere))
+    assert math.isnan(ncc(image, image, ~everywhere))
     with pytest.raises(ValueError, match="one shape"):
         ncc(image, torch.ones(2, 2, 3), everywhere)

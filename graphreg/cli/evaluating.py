@@ -14,6 +14,7 @@ from graphreg.analysis.quality import regularity
 from graphreg.cli import options
 from graphreg.cli.applying import warn_of_strays
 from graphreg.cli.console import say
+from graphreg.cli.overlapping import overlap_by_label, overlap_lines
 from graphreg.io import (
     InputError,
     read_landmark_lists,
@@ -43,6 +44,13 @@ MovingImage = Annotated[
 Mask = Annotated[
     Path | None, typer.Option("--fixed-mask", metavar="FILE", help="Lungs of FIXED: folding and SDlogJ inside them.")
 ]
+FixedLabels = Annotated[
+    Path | None, typer.Option("--fixed-labels", metavar="FILE", help="Whole numbers on the grid of the fixed image.")
+]
+MovingLabels = Annotated[
+    Path | None,
+    typer.Option("--moving-labels", metavar="FILE", help="The same structures in the moving image: Dice and HD95."),
+]
 Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all figures to this file, too.")]
 Errors = Callable[[Callable[[Tensor], Tensor]], Tensor]
 
@@ -59,18 +67,23 @@ def evaluate(
     fixed: FixedImage = None,
     moving: MovingImage = None,
     fixed_mask: Mask = None,
+    fixed_labels: FixedLabels = None,
+    moving_labels: MovingLabels = None,
     json_file: Json = None,
     debug: options.Debug = False,
 ) -> None:
     """Measure a transform with landmarks.
 
-    Prints the target registration error (TRE) in mm before and after; with --fixed-mask folding and SDlogJ, too.
+    Prints the target registration error (TRE) in mm before and after; with --fixed-mask folding and SDlogJ, too; with
+    labels of both images the overlap (Dice) and the 95th percentile of the distance of surfaces (HD95) of each label.
 
     The error of a landmark is the distance in the moving image between where the transform takes the fixed landmark
     and its moving landmark; "before" is that of no motion at all.
     """
     if json_file:
         require_writable(json_file)
+    if (fixed_labels is None) != (moving_labels is None):
+        raise InputError("labels of both images are needed: --fixed-labels and --moving-labels")
     field, pairs = read_transform(transform), _landmarks(landmarks, fixed_landmarks, moving_landmarks)
     warn_of_strays(field, pairs.fixed_mm)
     errors = {"tre": _both(lambda motion: tre(motion, pairs), field)}
@@ -79,11 +92,14 @@ def evaluate(
         errors["tre_snapped"] = _both(lambda motion: tre_snapped(motion, pairs, grid), field)
     regularity = _regularity(field, fixed_mask, fixed) if fixed_mask else {}
     say(table({f"{when}{NAMES[kind]}": s for kind, both in errors.items() for when, s in both.items()}))
-    for line in _lines(regularity):
+    overlap = overlap_by_label(field, fixed_labels, moving_labels) if fixed_labels and moving_labels else {}
+    for line in (*_lines(regularity), *overlap_lines(overlap)):
         say(line)
     if json_file:
         figures = {kind: {when: asdict(s) for when, s in both.items()} for kind, both in errors.items()}
-        write_json(json_file, {"graphreg": __version__, "transform": str(transform), **figures, **regularity})
+        write_json(
+            json_file, {"graphreg": __version__, "transform": str(transform), **figures, **regularity, **overlap}
+        )
 
 
 def table(rows: dict[str, TreSummary]) -> str:
