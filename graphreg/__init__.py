@@ -9,9 +9,11 @@ The stages, in order; each works alone on records or plain tensors:
     stages.descriptors     2  Volume                      -> FeatureVolume    MIND-SSC
     stages.cost_volume     3  features, Keypoints         -> CostVolume       discrete displacements
     stages.graph           4  Keypoints                   -> KeypointGraph    k nearest neighbours
-    regularisers           5  CostVolume, KeypointGraph   -> Displacements    mean field, belief propagation
+    regularisers           5  CostVolume, KeypointGraph   -> Displacements    mean field, graph network
     stages.spline          6  Displacements               -> DenseField       thin-plate spline
-    analysis               8  DenseField, Landmarks       -> figures          TRE, Jacobian, folding
+    objectives             7  features or costs           -> Objective        what a refinement makes small
+    stages.refinement      7  Objective                   -> parameters       Adam for this pair
+    analysis               8  DenseField, Landmarks       -> figures          TRE, Jacobian, folding, ventilation
 
 Points are (x, y, z) in LPS millimetres, arrays are (D, H, W) = (z, y, x), motion runs fixed -> moving.
 """

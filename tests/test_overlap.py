@@ -1,4 +1,5 @@
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -131,7 +132,7 @@ def test_correlation_agrees_with_numpy_within_the_mask_alone(generator):
     assert ncc(one, other, inside) == pytest.approx(expected, abs=1e-12)
 
 
-def test_correlation_without_contrast_or_in_two_shapes_is_refused():
+def test_correlation_without_contrast_is_none_and_in_two_shapes_is_refused():
     image, everywhere = torch.arange(8.0).reshape(2, 2, 2), torch.ones(2, 2, 2, dtype=torch.bool)
     assert math.isnan(ncc(image, torch.ones(2, 2, 2), everywhere))
     assert math.isnan(ncc(image, image, ~everywhere))
