@@ -12,7 +12,7 @@ import typer
 from graphreg import cli
 from graphreg.cli import main, mapping
 from graphreg.grid import Grid
-from graphreg.io import read_volume, write_transform, write_volume
+from graphreg.io import read_transform, read_volume, write_transform, write_volume
 from graphreg.io.maps import GLYPHS, SIGNS, colour_map, draw_map, limits, write_maps
 from graphreg.records import DenseField, Volume
 
@@ -103,6 +103,19 @@ def test_jacobian_writes_its_maps_and_the_volumes_of_lungs_and_labels(here, caps
     assert record["inputs"]["moving"] is None and len(record["inputs"]["labels"]["sha256"]) == 64
     said = capsys.readouterr().out
     assert "mean Jacobian 1.331, folding 0.000 %, SDlogJ 0.000" in said and "ratio of the lung masks 1.331: " in said
+
+
+def test_smoothing_evens_the_map_and_leaves_the_volumes(here):
+    field = read_transform("t.h5")
+    z, y, x = torch.meshgrid(*(torch.arange(n) for n in field.grid.shape), indexing="ij")
+    wobble = 0.3 * torch.sin(2.5 * x) + 0.2 * torch.cos(2.0 * y + z)
+    write_transform(DenseField(field.grid, field.displacement_mm + wobble), "t.h5")
+    found = []
+    for options in ([], ["--smoothing-mm", "6"]):
+        assert main([*JACOBIAN, *MASKS, *options]) == 0
+        found.append((read_volume("out/jacobian.nii.gz").data[lungs()].std(), volumes(rows("out/regions.csv")["lungs"])))
+    assert found[1][0] < 0.5 * found[0][0]
+    assert found[1][1] == found[0][1]
 
 
 def test_jacobian_says_nothing_of_masks_that_it_was_not_given(here, capsys):
@@ -219,7 +232,7 @@ LABELLED = [*MASKS, "--labels", "labels.nii.gz"]
             "--phase fixed-inhale: smaller lungs in moving.nii",
         ),
         (nothing, [*VENTILATION, *MASKS, "--phase", "inhale"], "Invalid value for '--phase'"),
-        (nothing, [*VENTILATION, *MASKS, "--smoothing-mm", "-1"], "Smoothing must be a length in mm, not negative"),
+        (nothing, [*VENTILATION, *MASKS, "--smoothing-mm", "-1"], "Invalid value for '--smoothing-mm'"),
         (nothing, VENTILATION, "fixed.nii.gz: No lung found"),
         (nothing, JACOBIAN, "fixed.nii.gz: No lung found"),
     ],

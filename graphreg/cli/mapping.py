@@ -5,7 +5,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
+import torch
 import typer
+from torch import Tensor
 
 from graphreg.analysis.quality import mask_volume_mm3, regularity
 from graphreg.analysis.regions import Region, jacobian_on, log_jacobian
@@ -14,12 +16,14 @@ from graphreg.analysis.ventilation import (
     VentilationConfig,
     VolumeConsistency,
     require_unfolded,
+    smooth_within,
     volume_consistency,
 )
 from graphreg.analysis.ventilation import ventilation as ventilation_maps
 from graphreg.cli import options
 from graphreg.cli.console import say
 from graphreg.cli.scene import Scene, files_of, hu_lungs, lungs_of, mask_file_mm3, naming, origin
+from graphreg.grid import Grid
 from graphreg.io import read_pair, read_transform, read_volume
 from graphreg.io.errors import unsuitable
 from graphreg.io.maps import read_labels, require_own
@@ -50,7 +54,7 @@ Labels = Annotated[
 ]
 FixedPhase = Annotated[Phase, typer.Option("--phase", help="What FIXED is; auto: inhale if its lungs are the larger.")]
 Smoothing = Annotated[
-    float, typer.Option(metavar="MM", help="Standard deviation of the Gaussian over Jacobian and HU in the lungs.")
+    float, typer.Option(metavar="MM", min=0, help="Standard deviation of the Gaussian over the maps in the lungs.")
 ]
 
 
@@ -61,6 +65,7 @@ def jacobian(
     fixed_mask: options.FixedMask = None,
     moving_mask: MovingLungs = None,
     labels: Labels = None,
+    smoothing_mm: Smoothing = 0.0,
     debug: options.Debug = False,
 ) -> None:
     """Map the change of volume from FIXED to MOVING.
@@ -76,9 +81,10 @@ def jacobian(
     scene.require_covered(transform, fixed, labels)
     moving_mm3 = mask_file_mm3(moving_mask) if moving_mask else None
     determinant = jacobian_on(field, image.grid)
-    maps = {"jacobian": determinant, "log_jacobian": log_jacobian(determinant)}
+    shown = smooth_in(lungs, determinant, image.grid, smoothing_mm)
+    maps = {"jacobian": shown, "log_jacobian": log_jacobian(shown)}
     quality = regularity(field, lungs, image.grid)
-    figures: dict[str, Any] = asdict(quality)
+    figures: dict[str, Any] = asdict(quality) | {"smoothing_mm": smoothing_mm}
     said = [
         f"in the lungs: mean Jacobian {quality.mean_jacobian:.3f}, folding {quality.folding_percent:.3f} %, "
         f"SDlogJ {quality.sdlogj:.3f}"
@@ -131,6 +137,11 @@ def ventilation(
     record |= {"configuration": asdict(config), "fixed_is_inhale": inhale, "volume_consistency": asdict(volumes)}
     regions = scene.write(out, VENTILATION, maps, determinant, VENTILATIONS, record)
     say(_ventilation_text(inhale, volumes, regions, out))
+
+
+def smooth_in(lungs: Tensor, data: Tensor, grid: Grid, smoothing_mm: float) -> Tensor:
+    """Data (D, H, W) with a Gaussian mean in the lungs alone; as it is elsewhere."""
+    return torch.where(lungs, smooth_within(data, lungs, grid, smoothing_mm), data) if smoothing_mm else data
 
 
 def _with_lungs(pair: ImagePair, fixed: Path, moving: Path) -> ImagePair:
