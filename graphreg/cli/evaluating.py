@@ -14,7 +14,7 @@ from graphreg.analysis.quality import regularity
 from graphreg.cli import options
 from graphreg.cli.applying import warn_of_strays
 from graphreg.cli.console import say
-from graphreg.cli.overlapping import overlap_by_label, overlap_lines
+from graphreg.cli.overlapping import overlap_by_label, overlap_lines, require_both
 from graphreg.io import (
     InputError,
     read_landmark_lists,
@@ -82,8 +82,7 @@ def evaluate(
     """
     if json_file:
         require_writable(json_file)
-    if (fixed_labels is None) != (moving_labels is None):
-        raise InputError("labels of both images are needed: --fixed-labels and --moving-labels")
+    require_both(fixed_labels, moving_labels)
     field, pairs = read_transform(transform), _landmarks(landmarks, fixed_landmarks, moving_landmarks)
     warn_of_strays(field, pairs.fixed_mm)
     errors = {"tre": _both(lambda motion: tre(motion, pairs), field)}
@@ -92,7 +91,7 @@ def evaluate(
         errors["tre_snapped"] = _both(lambda motion: tre_snapped(motion, pairs, grid), field)
     regularity = _regularity(field, fixed_mask, fixed) if fixed_mask else {}
     say(table({f"{when}{NAMES[kind]}": s for kind, both in errors.items() for when, s in both.items()}))
-    overlap = overlap_by_label(field, fixed_labels, moving_labels) if fixed_labels and moving_labels else {}
+    overlap = overlap_by_label(field, fixed_labels, moving_labels)
     for line in (*_lines(regularity), *overlap_lines(overlap)):
         say(line)
     if json_file:

@@ -8,14 +8,25 @@ from torch import Tensor
 
 from graphreg.analysis.overlap import dice_by_label, hausdorff_95, hausdorff_95_l2r
 from graphreg.grid import Grid
-from graphreg.io import read_volume
+from graphreg.io import InputError, read_volume
 from graphreg.io.maps import read_labels
 from graphreg.records import DenseField, Volume
 from graphreg.stages.resampling import identity, resample
 
 
-def overlap_by_label(field: DenseField, fixed: Path, moving: Path) -> dict[str, Any]:
-    """Dice and HD95 of every label of either file, as they lie and after the motion. Raises InputError."""
+def require_both(fixed: Path | None, moving: Path | None) -> None:
+    """Raise InputError where labels of one image alone are given."""
+    if (fixed is None) != (moving is None):
+        raise InputError("labels of both images are needed: --fixed-labels and --moving-labels")
+
+
+def overlap_by_label(field: DenseField, fixed: Path | None, moving: Path | None) -> dict[str, Any]:
+    """Dice and HD95 of every label of either file, as they lie and after the motion; nothing without files.
+
+    Raises InputError.
+    """
+    if fixed is None or moving is None:
+        return {}
     grids = [read_volume(path).grid for path in (fixed, moving)]
     labels = read_labels(fixed, grids[0], fixed)
     other = Volume(grids[1], read_labels(moving, grids[1], moving).float())
