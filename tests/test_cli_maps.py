@@ -113,7 +113,9 @@ def test_smoothing_evens_the_map_and_leaves_the_volumes(here):
     found = []
     for options in ([], ["--smoothing-mm", "6"]):
         assert main([*JACOBIAN, *MASKS, *options]) == 0
-        found.append((read_volume("out/jacobian.nii.gz").data[lungs()].std(), volumes(rows("out/regions.csv")["lungs"])))
+        found.append(
+            (read_volume("out/jacobian.nii.gz").data[lungs()].std(), volumes(rows("out/regions.csv")["lungs"]))
+        )
     assert found[1][0] < 0.5 * found[0][0]
     assert found[1][1] == found[0][1]
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import typer
 
 from graphreg.cli.applying import points, warp
+from graphreg.cli.checking import check_data
 from graphreg.cli.console import INTERRUPTED, State, failure
 from graphreg.cli.evaluating import evaluate
 from graphreg.cli.exporting import export
@@ -14,6 +15,7 @@ from graphreg.cli.mapping import jacobian, ventilation
 from graphreg.cli.memory import keep_freed_memory
 from graphreg.cli.phantoms import demo, phantom
 from graphreg.cli.registering import register
+from graphreg.cli.reporting import report
 from graphreg.cli.training import train
 from graphreg.cli.version import show_version
 
@@ -24,7 +26,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for verb in (register, warp, points, invert, export, evaluate, jacobian, ventilation, phantom, demo, train):
+VERBS = (
+    register,
+    warp,
+    points,
+    invert,
+    export,
+    evaluate,
+    jacobian,
+    ventilation,
+    report,
+    check_data,
+    phantom,
+    demo,
+    train,
+)
+for verb in VERBS:
     app.command()(verb)
 
 
