@@ -39,12 +39,11 @@ def write_result(
     with ExitStack() as stack:  # renames in the reverse of this order, the record last
         names = (RECORD, KEYPOINTS, WARPED, TRANSFORM, *([INVERSE] if inverse else []))
         paths = [stack.enter_context(atomic_path(out / name)) for name in names]
-        with ThreadPoolExecutor() as pool:  # they wait for the disk or for zlib, not for Python
-            tasks = [pool.submit(write_transform, field, paths[3]), pool.submit(write_volume, warped, paths[2])]
-            if inverse:
-                tasks.append(pool.submit(write_transform, inverse, paths[4]))
-            for task in tasks:
-                task.result()
+        with ThreadPoolExecutor() as pool:  # both wait for the disk or for zlib, not for Python
+            writing = pool.submit(write_volume, warped, paths[2])
+            for motion, path in zip((field, inverse) if inverse else (field,), paths[3:], strict=True):
+                write_transform(motion, path)  # one after the other: HDF5 knows no threads
+            writing.result()
         points_mm = keypoints.keypoints.points_mm.double()
         write_keypoints(paths[1], points_mm, points_mm + keypoints.vectors_mm.double(), keypoints.confidence.double())
         write_json(paths[0], record)
