@@ -21,9 +21,9 @@ from graphreg.stages.resampling import resample
 
 pytest.importorskip("jinja2", reason="needs the extra [report]")
 pytest.importorskip("PIL", reason="needs the extra [report]")
-from graphreg.study.report import FOLDERS, flat_tables, heading, shown, write_report  # noqa: E402
-from graphreg.study.report_contents import NUMBERS, read_errors, read_study  # noqa: E402
-from graphreg.study.report_plots import Errors, box_plot, cumulative_plot  # noqa: E402
+from graphreg.study.report import FOLDERS, flat_tables, heading, shown, write_report  # noqa: E402  # after the skip
+from graphreg.study.report_contents import NUMBERS, read_errors, read_study  # noqa: E402  # after the skip
+from graphreg.study.report_plots import Errors, box_plot, cumulative_plot  # noqa: E402  # after the skip
 
 COARSE = PhantomConfig(
     fixed_spacing_mm=(6.0, 8.0), moving_spacing_mm=(6.5, 7.0), vessel_spacing_mm=25.0, texture_mm=12.0, landmarks=40

@@ -7,12 +7,12 @@ import pytest
 pytest.importorskip("jinja2", reason="needs the extra [report]")
 pytest.importorskip("PIL", reason="needs the extra [report]")
 pytest.importorskip("selenium", reason="needs selenium")
-from selenium.webdriver import ActionChains, Chrome, ChromeOptions, ChromeService, Keys  # noqa: E402
-from selenium.webdriver.common.by import By  # noqa: E402
-from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
-from test_report import NAMES, make_study  # noqa: E402
+from selenium.webdriver import ActionChains, Chrome, ChromeOptions, ChromeService, Keys  # noqa: E402  # after the skip
+from selenium.webdriver.common.by import By  # noqa: E402  # after the skip
+from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402  # after the skip
+from test_report import NAMES, make_study  # noqa: E402  # after the skip
 
-from graphreg.study.report import write_report  # noqa: E402
+from graphreg.study.report import write_report  # noqa: E402  # after the skip
 
 DRIVER = shutil.which("chromedriver")
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

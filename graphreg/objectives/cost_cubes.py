@@ -49,10 +49,16 @@ class CostCubes:
 
     def __call__(self, parameters: Tensor, generator: Generator | None = None) -> Tensor:
         """E for displacements (N, 3); every keypoint always takes part."""
-        where = self._costs.labels.to_sampler(parameters).to(self._costs.costs)
-        cubes = self._costs.costs[:, None]
-        values = F.grid_sample(cubes, where[:, None, None, None], "bilinear", "border", align_corners=True).flatten()
+        steps = (parameters / self._costs.labels.spacing_mm[0]).to(self._costs.costs)
+        values = cost_at(self._costs.costs, steps)
         confidence = self._found.confidence
         source, target = self._ends
         strain = (parameters[source] - parameters[target]).square().sum(1) / self._apart
         return values @ confidence / confidence.sum() + self._config.smoothness * strain.sum() / max(len(strain), 1)
+
+
+def cost_at(costs: Tensor, where: Tensor) -> Tensor:
+    """Costs (m,) of points with costs (m, L, L, L) at displacements (m, 3) in label steps, trilinear."""
+    grid = where / (costs.shape[1] // 2)
+    values = F.grid_sample(costs[:, None], grid[:, None, None, None], "bilinear", "border", align_corners=True)
+    return values.flatten()

@@ -6,9 +6,9 @@ spline's displacement of points that have costs of their own, and the cost that 
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from graphreg.objectives.cost_cubes import cost_at
 from graphreg.regularisers.protocol import Prediction
 from graphreg.training.excerpts import Excerpt
 
@@ -38,13 +38,6 @@ def distance(motion_mm: Tensor, target_mm: Tensor, step_mm: float) -> Tensor:
     square = (motion_mm - target_mm).square().sum(1)
     raised = square.clamp_max(LARGEST_MM**2).mean() / step_mm
     return (square + ROUNDING_MM**2).sqrt().mean() + SQUARE * raised
-
-
-def cost_at(costs: Tensor, where: Tensor) -> Tensor:
-    """Costs (m,) of points with costs (m, L, L, L) at displacements (m, 3) in label steps, trilinear."""
-    grid = where / (costs.shape[1] // 2)
-    values = F.grid_sample(costs[:, None], grid[:, None, None, None], "bilinear", "border", align_corners=True)
-    return values.flatten()
 
 
 def spline_at(query_mm: Tensor, points_mm: Tensor, prediction: Prediction, smoothness_mm: float) -> Tensor:
