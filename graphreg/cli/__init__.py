@@ -16,6 +16,7 @@ from graphreg.cli.memory import keep_freed_memory
 from graphreg.cli.phantoms import demo, phantom
 from graphreg.cli.registering import register
 from graphreg.cli.reporting import report
+from graphreg.cli.studying import compare, study
 from graphreg.cli.training import train
 from graphreg.cli.version import show_version
 
@@ -35,6 +36,8 @@ VERBS = (
     evaluate,
     jacobian,
     ventilation,
+    study,
+    compare,
     report,
     check_data,
     phantom,

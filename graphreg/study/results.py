@@ -1,0 +1,92 @@
+"""A study folder: what may be put into it, and what it holds.
+
+OUT/study.json tells what was asked for, OUT/NAME holds the result of each case, or failure.json.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from graphreg.io import InputError
+from graphreg.io.results import plain, require_writable
+from graphreg.study.score import read_errors, read_figures
+from graphreg.study.task import FAILURE, Failure
+
+STUDY, RESULTS, SUMMARY, TABLES, LATEX = "study.json", "results.csv", "summary.json", "tables.md", "tables.tex"
+SAME = ("graphreg", "dataset", "configuration", "seed")  # what all cases of a study share
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """A finished case."""
+
+    name: str
+    figures: Mapping[str, Any]
+    errors: Mapping[str, Mapping[str, Tensor]]  # landmark set -> column of errors.csv -> (M,), mm
+
+
+def read_study(out: Path) -> dict[str, Any]:
+    """study.json of a folder. Raises InputError."""
+    try:
+        found = json.loads((out / STUDY).read_text(encoding="utf-8"))
+        return {**found, "cases": [{**case, "name": str(case["name"])} for case in found["cases"]]}
+    except OSError as error:
+        raise InputError(f"{out}: the folder of a study with {STUDY} needed, found {error.strerror}") from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{out / STUDY}: the record of a study needed, found other content") from error
+
+
+def read_scored(out: Path, names: Sequence[str]) -> list[Scored]:
+    """The finished cases among those of these names, in their order."""
+    scored = []
+    for name in names:
+        figures = None if (out / name / FAILURE).exists() else read_figures(out / name)
+        if figures is not None:
+            scored.append(Scored(name, figures, read_errors(out / name)))
+    return scored
+
+
+def read_failures(out: Path, names: Sequence[str]) -> list[Failure]:
+    """The failures among the cases of these names, in their order."""
+    failures = []
+    for name in names:
+        try:
+            found = json.loads((out / name / FAILURE).read_text(encoding="utf-8"))
+        except OSError:
+            continue
+        failures.append(Failure(name, found["type"], found["message"]))
+    return failures
+
+
+def require_place(out: Path, about: Mapping[str, Any], resume: bool) -> None:
+    """Raise InputError where a study cannot go: a folder with other files, or with a study that it does not go on."""
+    require_writable(out, folder=True)
+    if not (out / STUDY).exists():
+        if out.exists() and any(out.iterdir()):
+            raise InputError(f"{out}: a new or empty folder needed for a study, found one with other files")
+        return
+    found, wanted = read_study(out), plain(about)
+    if not any((out / case["name"]).exists() for case in found["cases"]):
+        return  # it never came to its first case
+    if not resume:
+        raise InputError(f"{out}: a new or empty folder needed, found a study; --resume goes on with it")
+    other = [key for key in SAME if found.get(key) != wanted[key]]
+    if other:
+        raise InputError(f"{out}: a study with the same {', '.join(other)} needed to go on with, found another")
+
+
+def require_names(names: Sequence[str]) -> None:
+    """Raise InputError for names of cases that cannot be folders of a study beside each other."""
+    taken = {name.casefold() for name in (STUDY, RESULTS, SUMMARY, TABLES, LATEX)}
+    wrong = []
+    for name in names:
+        plain_name = name and not name.startswith(".") and Path(name).name == name and "\\" not in name
+        if not plain_name or name.casefold() in taken:
+            wrong.append(name)
+        taken.add(name.casefold())
+    if wrong:
+        raise InputError(f"names of cases that folders can have, each one once, needed, found {', '.join(wrong)}")

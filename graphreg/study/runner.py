@@ -1,0 +1,166 @@
+"""A study: every case of a data set registered and scored, here, in several processes, or on a cluster.
+
+Interrupted at any point, it leaves finished cases finished, and goes on where it was with ``resume``.
+"""
+
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict as as_dict
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from graphreg import __version__
+from graphreg.config import RegistrationConfig
+from graphreg.io import InputError, write_text
+from graphreg.io.datasets import Case, DataSet
+from graphreg.io.errors import PathInput
+from graphreg.io.results import write_json
+from graphreg.pipeline import choose_device
+from graphreg.study.cluster import on_cluster
+from graphreg.study.predict import predict as registered
+from graphreg.study.results import (
+    LATEX,
+    RESULTS,
+    STUDY,
+    SUMMARY,
+    TABLES,
+    read_failures,
+    read_scored,
+    require_names,
+    require_place,
+)
+from graphreg.study.summary import results_table, rows_of, summarise_study
+from graphreg.study.tables import latex, markdown, tables_of
+from graphreg.study.task import Failure, Outcome, Predict, Task
+from graphreg.study.workers import here, in_processes
+
+
+@dataclass(frozen=True)
+class Advance:
+    """How far a study is."""
+
+    done: int  # cases of this run, those that failed or were kept included
+    total: int
+    case: str  # that was done last; empty at the start
+    failed: bool
+    seconds_left: float | None  # None until one was computed
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """What OUT holds."""
+
+    out: Path
+    finished: tuple[str, ...]  # names of cases
+    failures: tuple[Failure, ...]
+    summary: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """Where the cases are worked on. Raises ValueError for less than one worker."""
+
+    workers: int = 1  # processes; 1 is this one
+    dask: str | None = None  # address of a scheduler, in place of them
+    resources: Mapping[str, float] | None = None  # that a case takes of a dask worker
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise ValueError(f"workers must be at least 1, got {self.workers}")
+
+    def work(self, tasks: Sequence[Task]) -> Generator[Outcome, None, None]:
+        """Outcomes as they come."""
+        if self.dask is not None:
+            return on_cluster(tasks, self.dask, self.resources)
+        workers = min(self.workers, len(tasks))
+        return in_processes(tasks, workers) if self.workers > 1 else here(tasks)
+
+
+def run_study(
+    dataset: DataSet,
+    config: RegistrationConfig,
+    out: PathInput,
+    workers: int = 1,
+    resume: bool = False,
+    cases: Sequence[str] | None = None,
+    progress: Callable[[Advance], None] | None = None,
+    *,
+    dask: str | None = None,
+    resources: Mapping[str, float] | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    predict: Predict = registered,
+    prepare: Callable[[], None] | None = None,
+) -> Study:
+    """Register and score the cases, or those of the names in ``cases``, into a folder for each in ``out``.
+
+    A case that fails is recorded and the others go on. The tables cover all cases of the data set that are finished in
+    ``out``. ``predict`` may be a function of one's own; in several processes it must be importable.
+
+    Raises:
+        InputError: unknown cases, a folder that holds other things, an unknown scheduler.
+    """
+    places = Places(workers=workers, dask=dask, resources=resources)
+    folder = Path(out).absolute() if dask else Path(out)  # workers elsewhere have a working directory of their own
+    choose_device("auto" if dask else device)
+    about: dict[str, Any] = {"graphreg": __version__, "torch": torch.__version__, "dataset": dataset.name}
+    about |= {"configuration": as_dict(config), "seed": seed, "device": device}
+    require_names([case.name for case in dataset.cases])
+    chosen = _chosen(dataset, cases)
+    require_place(folder, about, resume)
+    write_outputs(folder, about, dataset)
+    shared = (device, seed, predict, prepare)
+    tasks = [Task(_absolute(case) if dask else case, config, folder / case.name, *shared) for case in chosen]
+    try:
+        _follow(places.work(tasks), len(tasks), progress)
+    finally:
+        study = write_outputs(folder, about, dataset)
+    return study
+
+
+def write_outputs(out: Path, about: Mapping[str, Any], dataset: DataSet) -> Study:
+    """Tables of what is finished, whole or not at all, and study.json, in place of earlier ones."""
+    names = [case.name for case in dataset.cases]
+    scored, failures = read_scored(out, names), read_failures(out, names)
+    summary = summarise_study(scored, int(about["seed"]))
+    counts = {"cases": len(names), "finished": len(scored), "failed": len(failures)}
+    states = dict.fromkeys(names, "unfinished") | dict.fromkeys((s.name for s in scored), "finished")
+    states |= dict.fromkeys((failure.case for failure in failures), "failed")
+    listed = {"cases": [{"name": name, "state": state} for name, state in states.items()]}
+    told = {"failures": {failure.case: f"{failure.type}: {failure.message}" for failure in failures}}
+    write_json(out / STUDY, {**about, **listed, **told})
+    tables = tables_of(summary, rows_of(scored), failures)
+    title = f"{dataset.name}: {len(scored)} of {len(names)} cases, graphreg {about['graphreg']}"
+    write_text(out / RESULTS, results_table(scored))
+    write_json(out / SUMMARY, {"graphreg": about["graphreg"], "dataset": dataset.name, **counts, **summary})
+    write_text(out / TABLES, markdown(title, tables))
+    write_text(out / LATEX, latex(title, tables))
+    return Study(out, tuple(case.name for case in scored), tuple(failures), summary)
+
+
+def _chosen(dataset: DataSet, names: Sequence[str] | None) -> list[Case]:
+    known = {case.name: case for case in dataset.cases}
+    unknown = [name for name in names or () if name not in known]
+    if unknown:
+        raise InputError(f"cases among {', '.join(known)} needed, found {', '.join(unknown)}")
+    return [case for case in dataset.cases if not names or case.name in names]
+
+
+def _absolute(case: Case) -> Case:
+    return replace(case, inputs={role: path.absolute() for role, path in case.inputs.items()})
+
+
+def _follow(outcomes: Generator[Outcome, None, None], total: int, progress: Callable[[Advance], None] | None) -> None:
+    """Waits for all outcomes and tells of each; whatever happens, the workers are gone afterwards."""
+    start, computed = time.monotonic(), 0
+    tell = progress or (lambda _: None)
+    tell(Advance(0, total, "", False, None))
+    with closing(outcomes):
+        for done, outcome in enumerate(outcomes, 1):
+            computed += outcome.computed
+            left = (time.monotonic() - start) / computed * (total - done) if computed else None
+            tell(Advance(done, total, outcome.case, outcome.failure is not None, left))

@@ -1,0 +1,120 @@
+"""How well a case went, from the files in its folder alone.  transform.h5, Case -> errors.csv, figures.json"""
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from graphreg import __version__
+from graphreg.analysis.field import compose, jacobian_determinant
+from graphreg.analysis.metrics import sdlogj_l2r, tre, tre_snapped
+from graphreg.analysis.quality import regularity
+from graphreg.grid import Grid, box
+from graphreg.io import read_transform, write_text
+from graphreg.io.datasets import Case
+from graphreg.io.landmarks import PAIR
+from graphreg.io.results import RECORD, TRANSFORM, fingerprint, plain, read_record, write_json
+from graphreg.records import DenseField, Landmarks
+from graphreg.stages.mask import find_lungs
+from graphreg.stages.resampling import identity
+from graphreg.study.statistics import describe_errors
+
+ERRORS, FIGURES = "errors.csv", "figures.json"
+KINDS = ("before", "after", "before_snapped", "after_snapped")
+COLUMNS = ("landmark_set", *PAIR, *(f"{kind}_mm" for kind in KINDS))
+EDGE = 3  # voxels around the lungs: two that the figure of Learn2Reg leaves out, and one for differences
+
+
+def score(case: Case, folder: Path) -> dict[str, Any]:
+    """Figures of the result in a folder, which errors.csv and figures.json then hold; those of this result are kept."""
+    landmarks = case.landmarks()
+    stamp = {"graphreg": __version__, "result": fingerprint(folder / RECORD), "landmarks": _digest(landmarks)}
+    kept = read_figures(folder)
+    if kept and kept.get("of") == stamp:
+        return kept
+    (folder / FIGURES).unlink(missing_ok=True)  # those of an earlier result
+    field, record, pair = read_transform(folder / TRANSFORM), read_record(folder) or {}, case.read()
+    mask = pair.fixed_mask if pair.fixed_mask is not None else find_lungs(pair.fixed)
+    errors = {name: _errors(field, points, pair.moving.grid) for name, points in landmarks.items()}
+    figures = {
+        "case": case.name,
+        "of": stamp,
+        "landmark_sets": {
+            name: {"count": len(landmarks[name].fixed_mm)} | {kind: describe_errors(e) for kind, e in found.items()}
+            for name, found in errors.items()
+        },
+        **asdict(regularity(field, mask, pair.fixed.grid)),
+        "sdlogj_l2r": _as_learn2reg(field, mask, pair.fixed.grid),
+        "seconds": record.get("seconds"),
+        "peak_mib": max((s["peak_mib"] or 0.0 for s in record.get("stages", {}).values()), default=None),
+        "published_identity_mm": case.published_identity_mm,
+    }
+    write_text(folder / ERRORS, _table(landmarks, errors))
+    write_json(folder / FIGURES, figures)
+    return dict(plain(figures))
+
+
+def read_figures(folder: Path) -> dict[str, Any] | None:
+    """The figures in the folder of a case; None where there are none, or those of another result."""
+    try:
+        figures = json.loads((folder / FIGURES).read_text(encoding="utf-8"))
+        return figures if figures["of"]["result"] == fingerprint(folder / RECORD) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def read_errors(folder: Path) -> dict[str, dict[str, Tensor]]:
+    """errors.csv in the folder of a case: for each landmark set its columns (M,), float64, by their names."""
+    with open(folder / ERRORS, newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    names = dict.fromkeys(row["landmark_set"] for row in rows)
+    return {name: _columns([row for row in rows if row["landmark_set"] == name]) for name in names}
+
+
+def _columns(rows: list[dict[str, str]]) -> dict[str, Tensor]:
+    return {c: torch.tensor([float(row[c]) for row in rows], dtype=torch.float64) for c in COLUMNS[1:]}
+
+
+def _errors(field: DenseField, landmarks: Landmarks, moving: Grid) -> dict[str, Tensor]:
+    """Errors (M,) in mm of each kind."""
+    return {
+        "before": tre(identity, landmarks),
+        "after": tre(field, landmarks),
+        "before_snapped": tre_snapped(identity, landmarks, moving),
+        "after_snapped": tre_snapped(field, landmarks, moving),
+    }
+
+
+def _as_learn2reg(field: DenseField, mask: Tensor, grid: Grid) -> float:
+    """SDlogJ on the grid of the fixed image, where that challenge has its fields; only around the lungs."""
+    lungs = box(mask, [EDGE] * 3)
+    part = grid.part(lungs)
+    still = DenseField(part, torch.zeros(3, *part.shape))
+    return sdlogj_l2r(jacobian_determinant(compose(field, still)), mask[lungs])
+
+
+def _digest(landmarks: Mapping[str, Landmarks]) -> str:
+    """SHA-256 of all landmarks and the names of their sets."""
+    found = hashlib.sha256()
+    for name, points in landmarks.items():
+        found.update(name.encode())
+        found.update(torch.cat([points.fixed_mm, points.moving_mm], 1).double().numpy().tobytes())
+    return found.hexdigest()
+
+
+def _table(landmarks: Mapping[str, Landmarks], errors: Mapping[str, Mapping[str, Tensor]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for name, points in landmarks.items():
+        columns = [points.fixed_mm, points.moving_mm, *(errors[name][kind][:, None] for kind in KINDS)]
+        for row in torch.cat([column.double() for column in columns], 1).tolist():
+            writer.writerow([name, *(f"{value:.6f}" for value in row)])
+    return text.getvalue()

@@ -1,0 +1,93 @@
+"""One case as a worker gets it: predicted, scored, and where that fails, recorded.  Task -> Outcome"""
+
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from graphreg import __version__
+from graphreg.config import RegistrationConfig
+from graphreg.io.datasets import Case
+from graphreg.io.results import write_json
+from graphreg.study.memory import forget_peak
+from graphreg.study.score import score
+
+FAILURE = "failure.json"
+
+
+class Predict(Protocol):
+    """Brings a case to a folder with transform.h5 and, last, registration.json; tells whether it had to be computed."""
+
+    def __call__(
+        self, case: Case, config: RegistrationConfig, folder: Path, *, device: str, seed: int, resume: bool
+    ) -> bool:
+        """With ``resume``, a result of the same case and settings is kept."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A case and all that is needed to work on it in another process."""
+
+    case: Case
+    config: RegistrationConfig
+    folder: Path
+    device: str
+    seed: int
+    predict: Predict
+    prepare: Callable[[], None] | None = None  # called in each process before it works; twice does no harm
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a case has no result."""
+
+    case: str
+    type: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a task."""
+
+    case: str
+    computed: bool = False  # rather than kept
+    failure: Failure | None = None
+
+
+def work(task: Task) -> Outcome:
+    """Predict and score a case; a finished result of the same inputs and settings is kept. Failures are recorded."""
+    (task.folder / FAILURE).unlink(missing_ok=True)
+    for left in task.folder.glob(".*"):  # of a process that was killed as it wrote
+        left.unlink(missing_ok=True)
+    forget_peak()
+    try:
+        computed = task.predict(
+            task.case, task.config, task.folder, device=task.device, seed=task.seed, resume=True
+        )  # a study that is not resumed starts in an empty folder; a retry of a lost task may find its result
+        score(task.case, task.folder)
+    except Exception as error:
+        return failed(task, error)
+    return Outcome(task.case.name, computed)
+
+
+def prepared_work(task: Task) -> Outcome:
+    """``work`` in a process that is made ready for it."""
+    if task.prepare:
+        task.prepare()
+    return work(task)
+
+
+def failed(task: Task, error: BaseException) -> Outcome:
+    """The outcome of a task that ended with an error, of which failure.json in its folder then tells."""
+    failure = Failure(task.case.name, type(error).__name__, " ".join(str(error).split()))
+    record = {
+        "graphreg": __version__,
+        "case": failure.case,
+        "type": failure.type,
+        "message": failure.message,
+        "traceback": traceback.format_exception(error),
+    }
+    write_json(task.folder / FAILURE, record)
+    return Outcome(task.case.name, failure=failure)

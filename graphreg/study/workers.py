@@ -1,0 +1,142 @@
+"""Tasks in processes of this machine, which may die without the others.  Tasks -> Outcomes, as they come"""
+
+import signal
+import threading
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+import torch
+
+from graphreg.study.task import Outcome, Task, failed, prepared_work
+
+PATIENCE_S = 10.0  # for a worker that was asked to stop
+
+
+class WorkerDied(RuntimeError):
+    """A worker process ended in the middle of a case."""
+
+
+class _Worker:
+    """A process, the way to it, and the task it has."""
+
+    def __init__(self, threads: int) -> None:
+        context = get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self.process: BaseProcess = context.Process(target=_serve, args=(theirs, threads), daemon=True)
+        with _deaf():
+            self.process.start()
+        theirs.close()  # so that the end of the process is the end of the connection
+        self.task: Task | None = None
+
+    def give(self, task: Task) -> None:
+        self.task = task
+        self.connection.send(task)
+
+    def take(self) -> Outcome:
+        """The outcome of its task. Raises what is wrong with the study rather than the case."""
+        assert self.task is not None
+        task, self.task = self.task, None
+        try:
+            answer = self.connection.recv()
+        except (EOFError, OSError):
+            self.process.join(PATIENCE_S)
+            return failed(task, WorkerDied(f"its process ended with {_exit(self.process)}"))
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.join(PATIENCE_S)
+        self.process.kill()
+        self.process.join()
+        self.connection.close()
+
+
+def here(tasks: Sequence[Task]) -> Generator[Outcome, None, None]:
+    """One task after the other in this process."""
+    yield from map(prepared_work, tasks)
+
+
+def in_processes(tasks: Sequence[Task], workers: int) -> Generator[Outcome, None, None]:
+    """Tasks in so many processes, which share the threads of this one; all are gone when this ends in any way."""
+    waiting = deque(tasks)
+    threads = max(torch.get_num_threads() // workers, 1)
+    crew: list[_Worker] = []
+    try:
+        while waiting or any(worker.task for worker in crew):
+            while waiting and len(crew) < workers:
+                crew.append(_Worker(threads))
+            for worker in crew:
+                if waiting and not worker.task:
+                    _hand_out(worker, waiting)
+            busy: dict[Any, _Worker] = {worker.connection: worker for worker in crew if worker.task}
+            for ready in wait(list(busy)):
+                yield busy[ready].take()
+            crew = _alive(crew)
+    finally:
+        for worker in crew:
+            worker.process.terminate()  # all at once, then wait for each
+        for worker in crew:
+            worker.stop()
+
+
+def _hand_out(worker: _Worker, waiting: deque[Task]) -> None:
+    task = waiting.popleft()
+    try:
+        worker.give(task)
+    except BrokenPipeError:  # it died while it had nothing to do, or as it started: take() tells
+        return
+
+
+def _alive(crew: list[_Worker]) -> list[_Worker]:
+    for worker in crew:
+        if not worker.process.is_alive() and not worker.task:
+            worker.stop()
+    return [worker for worker in crew if worker.process.is_alive() or worker.task]
+
+
+def _exit(process: BaseProcess) -> str:
+    code = process.exitcode
+    if code is not None and code < 0:
+        return f"signal {signal.Signals(-code).name}, maybe for want of memory"
+    return f"exit code {code}"
+
+
+def _serve(connection: Connection, threads: int) -> None:
+    """Works on what comes until nothing more does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the first one decides
+    signal.signal(signal.SIGTERM, _leave)
+    torch.set_num_threads(threads)
+    while True:
+        answer: Outcome | Exception
+        try:
+            answer = prepared_work(connection.recv())
+        except EOFError:
+            return
+        except Exception as error:  # a function that cannot be imported here, a failure that could not be recorded
+            answer = RuntimeError(f"a worker cannot work: {type(error).__name__}: {error}")
+        connection.send(answer)
+
+
+def _leave(*_: object) -> None:
+    """Ends the process as an error would, so that half files are removed."""
+    raise SystemExit
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Processes that start in here do not hear Ctrl-C while they load."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may say what a signal does
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
