@@ -5,6 +5,7 @@ lungs, and composes what is left: T_new(x) = T(x + u(x)).
 """
 
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -60,6 +61,16 @@ class Registration:
         """A volume in the moving image's space, resampled on the fixed grid; labels take the nearest value."""
         outside = 0.0 if labels else AIR_HU
         return resample(volume, self.fixed_grid, self.field, outside=outside, nearest=labels)
+
+    def account(self) -> dict[str, Any]:
+        """What a record tells of it: device, stages (seconds, memory), keypoints, quality, traces."""
+        return {
+            "device": self.device,
+            "stages": {name: asdict(cost) for name, cost in self.stages.items()},
+            "keypoints": len(self.keypoints.keypoints),
+            "quality": asdict(self.quality),
+            "refinement": self.traces,
+        }
 
 
 def register(

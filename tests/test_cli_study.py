@@ -6,12 +6,9 @@ import json
 import pytest
 import study_cases as fakes
 import torch
-import typer
 from test_cli import FAST
 
-from graphreg import cli
 from graphreg.cli import main, studying
-from graphreg.cli.phantom_study import write_phantom_study
 from graphreg.io import write_volume
 from graphreg.records import Volume
 from graphreg.study.runner import Advance
@@ -21,21 +18,12 @@ STUDY = ["study", "phantoms/manifest.csv", *SETTINGS]
 OUTPUTS = {"study.json", "results.csv", "summary.json", "tables.md", "tables.tex"}
 
 
-@pytest.fixture(autouse=True)
-def verbs(monkeypatch):
-    """The program with both verbs."""
-    app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
-    for verb in (studying.study, studying.compare):
-        app.command()(verb)
-    monkeypatch.setattr(cli, "app", app)
-
-
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A folder with two phantoms in phantoms."""
     folder = tmp_path_factory.mktemp("study")
     (folder / "fast.toml").write_text(FAST)
-    write_phantom_study(folder / "phantoms", 2, 1, (4.0, 5.0))
+    assert main(["phantom", "--study", "2", "--seed", "1", "--spacing", "4", "5", "-o", str(folder / "phantoms")]) == 0
     return folder
 
 

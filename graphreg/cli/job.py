@@ -1,25 +1,30 @@
 """One registration from files to files, for the verbs ``register`` and ``demo``."""
 
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
-import torch
-
-from graphreg import __version__
 from graphreg.cli.console import progress_bar, warn
 from graphreg.cli.options import settings_of
 from graphreg.config import RegistrationConfig
 from graphreg.io import InputError, read_pair
-from graphreg.io.results import RECORD, fingerprint, is_whole, plain, read_record, require_writable, write_result
+from graphreg.io.results import (
+    RECORD,
+    ROLES,
+    identity_of,
+    is_same,
+    is_whole,
+    read_record,
+    require_writable,
+    write_result,
+)
 from graphreg.pipeline import Registration, choose_device, register
 from graphreg.records import ImagePair, Quality
 
-ROLES = ("fixed", "moving", "fixed_mask", "moving_mask")
 APART = 0.2  # relative difference of mean Jacobian and ratio of mask volumes that is remarked upon
 
 
@@ -43,25 +48,15 @@ class Job:
     @cached_property
     def settings(self) -> RegistrationConfig:
         """All settings. Raises ValueError, which names the file where a setting in it is wrong."""
-        settings = settings_of(self.preset, self.config)
-        changes: dict[str, Any] = {"regulariser": self.regulariser} if self.regulariser else {}
-        if not self.refined:
-            changes["refinement"] = ()
-        return replace(settings, **changes, symmetric=self.symmetric or settings.symmetric)
+        settings = settings_of(self.preset, self.config, self.regulariser, self.refined)
+        return replace(settings, symmetric=self.symmetric or settings.symmetric)
 
     @cached_property
     def record(self) -> dict[str, Any]:
         """What is known before the work: of the program, the settings and the inputs. Raises InputError."""
-        files: dict[str, Path | None] = {role: getattr(self, role) for role in ROLES}
-        return {
-            "graphreg": __version__,
-            "torch": torch.__version__,
-            "inputs": {role: file and {"path": str(file), "sha256": fingerprint(file)} for role, file in files.items()},
-            "preset": self.preset,
-            "config_file": self.config and str(self.config),
-            "configuration": asdict(self.settings),
-            "seed": self.seed,
-        }
+        files = {role: getattr(self, role) for role in ROLES}
+        settings = {"preset": self.preset, "config_file": self.config and str(self.config)}
+        return identity_of(files, self.settings, self.seed) | settings
 
     def check(self) -> None:
         """Raise ValueError for all that can be seen to be wrong before an image is read."""
@@ -78,7 +73,7 @@ class Job:
         found = read_record(self.out)
         if found is None:
             return False
-        if _identity(found) != _identity(plain(self.record)):
+        if not is_same(found, self.record):
             raise InputError(f"{self.out}: holds {RECORD} of other images or settings; --force replaces that result")
         return is_whole(self.out, self.settings.symmetric)
 
@@ -123,14 +118,6 @@ def _begin_imports(settings: RegistrationConfig) -> None:
         Thread(target=import_module, args=("graphreg.regularisers.networks",), daemon=True).start()
 
 
-def _identity(record: dict[str, Any]) -> list[Any]:
-    """What makes two results the same: program, settings, seed and contents of the inputs, whatever their names."""
-    inputs = record.get("inputs")
-    files = inputs if isinstance(inputs, dict) else {}
-    digests = {role: file.get("sha256") if isinstance(file, dict) else None for role, file in files.items()}
-    return [digests, *(record.get(key) for key in ("graphreg", "configuration", "seed"))]
-
-
 def _naming_files(message: str, job: Job) -> str:
     """The message with the file in place of the words of the library."""
     for words, file in (("fixed image", job.fixed), ("moving image", job.moving)):
@@ -141,15 +128,8 @@ def _naming_files(message: str, job: Job) -> str:
 
 def _write(job: Job, finished: Finished, pair: ImagePair) -> None:
     done = finished.registration
-    outcome = {
-        "device": done.device,
-        "seconds": finished.seconds,
-        "stages": {name: asdict(cost) for name, cost in done.stages.items()},
-        "keypoints": len(done.keypoints.keypoints),
-        "quality": asdict(done.quality),
-        "refinement": done.traces,
-    }
-    write_result(job.out, done.field, done.warp(pair.moving), done.keypoints, job.record | outcome, done.backward)
+    record = job.record | {"seconds": finished.seconds} | done.account()
+    write_result(job.out, done.field, done.warp(pair.moving), done.keypoints, record, done.backward)
 
 
 def _remark(quality: Quality) -> None:

@@ -1,7 +1,8 @@
 """The options that verbs share, each described once."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -52,8 +53,20 @@ Debug = Annotated[
 ]
 
 
-def settings_of(preset: str, file: Path | None) -> RegistrationConfig:
-    """Settings of a preset with those of a TOML file. Raises ValueError, which names the file where it is wrong."""
+def settings_of(
+    preset: str, file: Path | None, regulariser: str | None = None, refined: bool = True
+) -> RegistrationConfig:
+    """Settings of a preset, with those of a TOML file and of options in their place.
+
+    Raises ValueError, which names the file where it is wrong.
+    """
+    changes: dict[str, Any] = {"regulariser": regulariser} if regulariser else {}
+    if not refined:
+        changes["refinement"] = ()
+    return replace(_settings_of(preset, file), **changes)
+
+
+def _settings_of(preset: str, file: Path | None) -> RegistrationConfig:
     settings = named_preset(preset)
     if file is None:
         return settings

@@ -14,14 +14,16 @@ from graphreg.cli.console import say
 from graphreg.cli.evaluating import table
 from graphreg.cli.job import Job, perform
 from graphreg.grid import mask_points_mm
-from graphreg.io import InputError, read_volume, write_comparison, write_landmarks, write_volume
+from graphreg.io import InputError, read_volume, write_comparison, write_landmarks, write_text, write_volume
 from graphreg.io.results import RECORD, require_writable, write_json
 from graphreg.phantom import Phantom, PhantomConfig, make_phantom
 from graphreg.records import Landmarks
 from graphreg.stages.resampling import AIR_HU, identity, resample
 
 MARK = "phantom.json"
-FILES = ("fixed.nii.gz", "moving.nii.gz", "fixed_mask.nii.gz", "moving_mask.nii.gz", "landmarks.csv", "jacobian.nii.gz")
+MANIFEST = "manifest.csv"
+JACOBIAN = "jacobian.nii.gz"
+FILES = ("fixed.nii.gz", "moving.nii.gz", "fixed_mask.nii.gz", "moving_mask.nii.gz", "landmarks.csv", JACOBIAN)
 CHUNK = 1 << 16  # points whose truth is worked out at once
 TRUTH = 20000  # points of the lung at which the demo is measured
 
@@ -33,8 +35,17 @@ Spacing = Annotated[
 ]
 
 
+Many = Annotated[
+    int | None, typer.Option("--study", metavar="N", min=1, help="N phantoms in folders, and their table manifest.csv.")
+]
+
+
 def phantom(
-    out: OutPhantom, seed: options.PhantomSeed = 0, spacing: Spacing = None, debug: options.Debug = False
+    out: OutPhantom,
+    seed: options.PhantomSeed = 0,
+    spacing: Spacing = None,
+    many: Many = None,
+    debug: options.Debug = False,
 ) -> None:
     """Make a breathing phantom with known motion.
 
@@ -42,12 +53,19 @@ def phantom(
 
     Writes fixed.nii.gz and moving.nii.gz in HU, their lung masks fixed_mask.nii.gz and moving_mask.nii.gz,
     landmarks.csv (fixed and moving, LPS mm), jacobian.nii.gz (exact determinant of the motion in the fixed lungs, 1
-    elsewhere) and phantom.json.
+    elsewhere) and phantom.json. With --study, N phantoms from seed on in folders seedK of OUT, and manifest.csv, the
+    data set that 'graphreg study' reads.
     """
-    _require_own(out, out)
+    seeds = range(seed, seed + (many or 1))
+    folders = {number: out if many is None else out / f"seed{number}" for number in seeds}
+    for folder in folders.values():
+        _require_own(folder, folder)
     config = PhantomConfig(fixed_spacing_mm=spacing, moving_spacing_mm=spacing) if spacing else PhantomConfig()
-    moved_mm = write_phantom(out, make_phantom(seed, config), seed, config)
-    say(f"phantom of seed {seed}, whose lungs move by {moved_mm:.1f} mm on average: {out}")
+    for number, folder in folders.items():
+        moved_mm = write_phantom(folder, make_phantom(number, config), number, config)
+        say(f"phantom of seed {number}, whose lungs move by {moved_mm:.1f} mm on average: {folder}")
+    if many is not None:
+        write_text(out / MANIFEST, _manifest([folder.name for folder in folders.values()]))
 
 
 def demo(out: OutDemo = Path("graphreg-demo"), seed: options.PhantomSeed = 0, debug: options.Debug = False) -> None:
@@ -90,11 +108,18 @@ def write_phantom(folder: Path, made: Phantom, seed: int, config: PhantomConfig)
     points_mm = mask_points_mm(pair.fixed_mask, pair.fixed.grid)
     jacobian = torch.ones(pair.fixed.grid.shape)
     jacobian[pair.fixed_mask] = torch.cat([made.jacobian(part) for part in points_mm.split(CHUNK)]).float()
-    write_volume((pair.fixed.grid, jacobian), folder / "jacobian.nii.gz", as_float=True)
+    write_volume((pair.fixed.grid, jacobian), folder / JACOBIAN, as_float=True)
     moved_mm = torch.cat([(made.motion(part) - part).norm(dim=1) for part in points_mm.split(CHUNK)]).mean().item()
     record = {"graphreg": __version__, "seed": seed, "configuration": asdict(config), "mean_displacement_mm": moved_mm}
     write_json(folder / MARK, record)
     return moved_mm
+
+
+def _manifest(names: list[str]) -> str:
+    """The table of a data set of phantoms in folders of these names."""
+    files = {Path(file).name.partition(".")[0]: file for file in FILES if file != JACOBIAN}
+    rows = [["case", *files], *([name, *(f"{name}/{file}" for file in files.values())] for name in names)]
+    return "".join(",".join(row) + "\n" for row in rows)
 
 
 def _spread(made: Phantom) -> Landmarks:

@@ -1,7 +1,7 @@
 """``graphreg study`` and ``graphreg compare``: a whole data set, and two methods on it."""
 
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +11,6 @@ from graphreg import __version__
 from graphreg.cli import options
 from graphreg.cli.console import FAILED, progress_bar, say, warn
 from graphreg.cli.memory import keep_freed_memory
-from graphreg.config import RegistrationConfig
 from graphreg.io.datasets import read_dataset
 from graphreg.io.results import require_writable, write_json
 from graphreg.monitor import Progress
@@ -62,7 +61,7 @@ def study(
     Exit codes: 0 all done, 1 a case failed, 2 the input or the options are wrong.
     """
     dataset = read_dataset(source)
-    settings = _settings(preset, config, regulariser, not no_refinement)
+    settings = options.settings_of(preset, config, regulariser, not no_refinement)
     with progress_bar(quiet) as bar:
         others: dict[str, Any] = {"dask": dask, "device": device, "seed": seed, "prepare": keep_freed_memory}
         done = run_study(dataset, settings, out, workers, resume, case, _listener(bar), **others)
@@ -89,13 +88,6 @@ def compare(study_a: StudyA, study_b: StudyB, json_file: Json = None, debug: opt
         cases = [asdict(case) | {"difference_mm": case.difference_mm} for case in found.cases]
         about = {"graphreg": __version__, "a": str(study_a), "b": str(study_b)}
         write_json(json_file, {**about, **asdict(found), "cases": cases})
-
-
-def _settings(preset: str, file: Path | None, regulariser: str | None, refined: bool) -> RegistrationConfig:
-    changes: dict[str, Any] = {"regulariser": regulariser} if regulariser else {}
-    if not refined:
-        changes["refinement"] = ()
-    return replace(options.settings_of(preset, file), **changes)
 
 
 def _listener(bar: Progress | None) -> Callable[[Advance], None] | None:
