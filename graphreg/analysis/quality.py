@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from graphreg.analysis.field import folding_fraction, jacobian_determinant, log_jacobian_sd
-from graphreg.grid import Grid
+from graphreg.grid import Grid, box
 from graphreg.records import DenseField, FeatureVolume
 from graphreg.stages.resampling import identity, resample_mask
 
@@ -40,7 +40,9 @@ def regularity(field: DenseField, mask: Tensor, grid: Grid) -> Regularity:
     inside = resample_mask(mask, grid, field.grid, identity)
     if not bool(inside.any()):
         raise ValueError("a mask that overlaps the field is needed, found one apart from it")
-    jacobian = jacobian_determinant(field)
+    part = box(inside, [1] * 3)  # with the neighbours that central differences take
+    around = DenseField(field.grid.part(part), field.displacement_mm[:, *part])
+    jacobian, inside = jacobian_determinant(around), inside[part]
     return Regularity(
         folding_percent=100 * folding_fraction(jacobian, inside),
         sdlogj=log_jacobian_sd(jacobian, inside),

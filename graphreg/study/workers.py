@@ -125,7 +125,7 @@ def _serve(connection: Connection, threads: int) -> None:
 
 
 def _leave(*_: object) -> None:
-    """Ends the process as an error would, so that half files are removed; once, as it is asked again while it leaves."""
+    """Ends the process as an error would, so that half files are removed; once, however often it is asked."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise SystemExit
 
