@@ -35,7 +35,7 @@ from graphreg.phantom import make_phantom
 from graphreg.pipeline import Registration, register
 from graphreg.records import DenseField, ImagePair, Landmarks, Volume
 
-__version__ = "0.4.0"
+__version__ = "0.5.0"
 
 __all__ = [
     "PRESETS",

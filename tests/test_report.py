@@ -21,7 +21,7 @@ from graphreg.stages.resampling import resample
 
 pytest.importorskip("jinja2", reason="needs the extra [report]")
 pytest.importorskip("PIL", reason="needs the extra [report]")
-from graphreg.study.report import FOLDERS, flat_tables, heading, shown, write_report  # noqa: E402  # after the skip
+from graphreg.study.report import FOLDERS, heading, shown, write_report  # noqa: E402  # after the skip
 from graphreg.study.report_contents import NUMBERS, read_errors, read_study  # noqa: E402  # after the skip
 from graphreg.study.report_plots import Errors, box_plot, cumulative_plot  # noqa: E402  # after the skip
 
@@ -64,7 +64,10 @@ def make_study(root):
         write_errors(out / name / "errors.csv", marks, before_mm, after_mm + number)
         rows.append([name, "all & <b>", len(after_mm), (after_mm.mean() + number).item(), before_mm.mean().item()])
     write_csv(out / "results.csv", ["case", "landmark_set", "count", "mean_mm", "initial_mm"], rows)
-    summary = {"all": {"mean_mm": 1.23456, "sd_mm": 0.5}, "few": {"mean_mm": 2.0, "sd_mm": None}, "cases": 3}
+    over = {f"{name}_mm": 1.23456 for name in ("mean", "sd", "median", "p25", "p75", "p95", "worst_30")}
+    errors = {"over_landmarks": {"after": over | {"above_5_mm": 0.5}}}
+    errors |= {"over_cases": {"after": {"interval_mm": [1.0, 2.0], "count": 3}}}
+    summary = {"errors": {"all & <b>": errors}, "figures": {}}
     (out / "summary.json").write_text(json.dumps(summary))
     listed = [{"name": name, "inputs": {"fixed": str(paths["fixed"])}} for name in (*NAMES, "gone")]
     study = {"graphreg": "0.0", "dataset": "phantoms", "configuration": {"file": str(paths["fixed"])}}
@@ -252,6 +255,7 @@ def test_a_warped_image_that_is_gone_is_told_without_its_folder(study):
         ("results.csv", lambda t: t + "x\n", "5 cells in line 5"),
         ("summary.json", lambda t: t[:-1], "JSON needed"),
         ("summary.json", lambda t: "[1]", "a JSON object"),
+        ("summary.json", lambda t: '{"errors": {"s": 1}}', "the summary of a study"),
         ("first/registration.json", lambda t: t[:9], "JSON needed"),
         ("first/keypoints.csv", lambda t: t.replace("\n", "\n1,2,3,4,5\n", 1), "in line 2"),
         ("study.json", lambda t: t.replace('"first"', '"../first"'), "folders of the study"),
@@ -290,15 +294,6 @@ def test_a_missing_extra_is_named(made, verb, capsys, monkeypatch, tmp_path):
     assert capsys.readouterr().err == "graphreg: report needs jinja2: pip install graphreg[report]\n"
 
 
-def test_branches_with_the_same_leaves_share_a_table():
-    tree = {"n": 2, "all": {"mean": 1.0, "sets": {"x": {"a": 1}, "y": {"a": 2}}}, "few": {"mean": 3.0}}
-    assert flat_tables(tree) == [
-        (["n"], [("", [2])]),
-        (["mean"], [("all", [1.0]), ("few", [3.0])]),
-        (["a"], [("all, sets, x", [1]), ("all, sets, y", [2])]),
-    ]
-
-
 def test_numbers_and_headings_are_readable():
     values = ("1.23456", 7, "0.5", None, "0.000123", "text", [0.12345, 2], True, "nan")
     assert [shown(value) for value in values] == [
@@ -317,13 +312,14 @@ def test_numbers_and_headings_are_readable():
 
 
 def test_the_curve_of_four_errors_by_hand():
-    """Errors 1, 2, 3, 4: after is 0 %, 100 % at both ends of the scale of 0 to 4 mm, 52 to 624 pixels."""
-    drawing = cumulative_plot("s", {"c": Errors([4.0, 4.0, 4.0, 4.0], [1.0, 2.0, 3.0, 4.0])})
+    """Errors 0.1, 1, 1, 10 on a scale of 0.1 to 10 mm, 52 to 624 pixels: a decade is half of it."""
+    drawing = cumulative_plot("s", {"c": Errors([9.0, 9.0, 9.0, 9.0], [0.1, 1.0, 1.0, 10.0])})
     (points,) = re.findall(r'points="([^"]*)" class="curve after"', drawing)
     pairs = [tuple(map(float, pair.split(","))) for pair in points.split()]
-    assert pairs[1] == (52 + 572 / 4, 256)
+    assert pairs[0] == pairs[1] == (52, 256)  # below the least error, and at it
+    assert pairs[3] == (52 + 572 / 2, 135)  # half of them below the median
     assert pairs[-1] == (624, 14)
-    assert pairs[3] == (52 + 572 * 2.5 / 4, 135)  # half of them below the median
+    assert re.findall(r">([\d.]+)</text>", drawing) == ["0.1", "0.2", "0.5", "1", "2", "5", "10"]
 
 
 def test_boxes_escape_names():

@@ -98,11 +98,13 @@ def test_errors_csv_holds_every_landmark(tiny, tmp_path):
 def test_a_real_registration_is_written_as_register_does(tmp_path):
     from test_cli import FAST
 
-    from graphreg.cli.phantom_study import write_phantom_study
+    from graphreg.cli import main
     from graphreg.config import override, preset
     from graphreg.io.datasets import read_dataset
 
-    dataset = read_dataset(write_phantom_study(tmp_path / "phantoms", 1, 1, (4.0, 5.0)))
+    phantoms = tmp_path / "phantoms"
+    assert main(["phantom", "--study", "1", "--seed", "1", "--spacing", "4", "5", "-o", str(phantoms)]) == 0
+    dataset = read_dataset(phantoms / "manifest.csv")
     done = run_study(dataset, override(preset("fast"), FAST), tmp_path / "out", seed=3)
     assert done.finished == ("seed1",)
     folder = tmp_path / "out" / "seed1"

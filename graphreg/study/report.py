@@ -35,8 +35,6 @@ FOLDERS = re.compile(  # of a path at the start and before a colon or alone, whi
 )
 SHORT = re.compile(r"[+-]?\d+(\.\d{0,3})?")  # numbers that need no rounding
 
-Tables = list[tuple[list[str], list[tuple[str, list[Any]]]]]  # columns, rows with their names
-
 
 def write_report(folder: PathInput, page: PathInput) -> None:
     """The page of a study folder, or of the folder of one result. Raises InputError before anything is written."""
@@ -59,7 +57,6 @@ def render(study: Study) -> str:
         links={case.name: number for number, case in enumerate(study.cases, 1)},
         cases=[show_case(case) for case in study.cases],
         columns=list(study.rows[0]) if study.rows else [],
-        summary=flat_tables(study.summary),
         plots=plots(study.cases),
         style=Markup(style),  # both are ours
         script=Markup(script),
@@ -92,19 +89,6 @@ def plots(cases: list[Case]) -> list[tuple[str, list[Markup]]]:
                 errors[case.name] = Errors([mark.before_mm for mark in marks], [mark.after_mm for mark in marks])
         out.append((name, [Markup(draw(name, errors)) for draw in (cumulative_plot, box_plot)]))
     return out
-
-
-def flat_tables(tree: Mapping[str, Any], path: str = "") -> Tables:
-    """Nested values as tables: branches with the same leaves are rows of one table."""
-    tables: dict[tuple[str, ...], list[tuple[str, list[Any]]]] = {}
-    leaves = {name: value for name, value in tree.items() if not isinstance(value, Mapping)}
-    if leaves:
-        tables[tuple(leaves)] = [(path, list(leaves.values()))]
-    for name, branch in tree.items():
-        if isinstance(branch, Mapping):
-            for columns, rows in flat_tables(branch, f"{path}, {name}" if path else name):
-                tables.setdefault(tuple(columns), []).extend(rows)
-    return [(list(columns), rows) for columns, rows in tables.items()]
 
 
 def heading(name: str) -> str:

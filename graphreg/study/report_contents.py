@@ -14,6 +14,7 @@ from typing import Any
 from graphreg.io.errors import PathInput, unsuitable
 from graphreg.io.landmarks import PAIR
 from graphreg.io.results import RECORD
+from graphreg.study.tables import Table, summary_tables
 
 STUDY, RESULTS, SUMMARY, ERRORS = "study.json", "results.csv", "summary.json", "errors.csv"
 NUMBERS = (*PAIR, "before_mm", "after_mm")
@@ -55,7 +56,7 @@ class Study:
     title: str
     cases: list[Case]
     rows: list[Row]  # of the table of results
-    summary: dict[str, Any]
+    tables: list[Table]  # of the summary
     failures: dict[str, str]
     about: dict[str, Any]  # configuration and versions
 
@@ -82,17 +83,25 @@ def _study(folder: Path) -> Study:
     done = {case.name for case in cases}
     failures |= {name: "no result" for name, _ in named if name not in done | set(failures)}
     rows = read_table(folder / RESULTS) if (folder / RESULTS).exists() else []
-    summary = read_json(folder / SUMMARY) if (folder / SUMMARY).exists() else {}
+    tables = _summary(folder / SUMMARY) if (folder / SUMMARY).exists() else []
     title = f"Study of {content['dataset']}" if isinstance(content.get("dataset"), str) else "Study"
     about = {name: value for name, value in content.items() if name not in ("cases", "failures")}
-    return Study(title, cases, rows, summary, {name: str(why) for name, why in failures.items()}, about)
+    return Study(title, cases, rows, tables, {name: str(why) for name, why in failures.items()}, about)
+
+
+def _summary(path: Path) -> list[Table]:
+    content = read_json(path)
+    try:
+        return summary_tables(content)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+        raise unsuitable(path, "the summary of a study", "other JSON") from None
 
 
 def _single(folder: Path) -> Study:
     case = _read_case(folder.resolve().name, folder)
     row = {name: "" if value is None else str(value) for name, value in case.figures.items()}
     about: dict[str, Any] = {name: case.record[name] for name in ("graphreg", "torch", "preset") if name in case.record}
-    return Study(f"Registration {case.name}", [case], [{"case": case.name, **row}], {}, {}, about)
+    return Study(f"Registration {case.name}", [case], [{"case": case.name, **row}], [], {}, about)
 
 
 def _inside(folder: Path, name: str) -> Path:

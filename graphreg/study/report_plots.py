@@ -1,6 +1,7 @@
 """Errors of landmarks as drawings: before and after in; out SVG to be put into a page.
 
-Cumulative curves of all cases together, and a box per case. Colours are those of the page (report.css).
+Cumulative curves of all cases together, and a box per case, on logarithmic scales: errors before and after registration
+differ by a factor of twenty or more. Colours are those of the page (report.css).
 """
 
 import math
@@ -16,7 +17,7 @@ NAMES = 150  # width of the names of the cases beside the boxes
 ROW, BOX = 34, 10  # height of a case and of a box in it
 LONGEST_NAME = 22
 STEPS = 200  # points of a curve
-TICKS = 6
+NEAR_MM = 0.1  # the start of a scale; smaller errors stand there
 WHISKERS = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -30,21 +31,21 @@ class Errors(NamedTuple):
 def cumulative_plot(landmark_set: str, cases: Mapping[str, Errors]) -> str:
     """Share of landmarks up to an error: all cases before and after, and each case after."""
     pooled = Errors(*([value for case in cases.values() for value in case[kind]] for kind in (0, 1)))
-    far = _round_up(float(np.quantile([*pooled.before_mm, *pooled.after_mm], 0.99)))
+    far = _round_up(float(np.quantile([*pooled.before_mm, *pooled.after_mm], 0.999)))
     svg = _drawing(HEIGHT, f"Cumulative errors, landmark set {landmark_set}")
-    across, down = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
+    down, ends = HEIGHT - TOP - BOTTOM, (LEFT, WIDTH - RIGHT)
     for share in range(0, 101, 25):
         y = TOP + down * (1 - share / 100)
         _line(svg, (LEFT, y), (WIDTH - RIGHT, y), "rule")
         _text(svg, (LEFT - 8, y + 4), f"{share} %", "end")
-    _scale(svg, far, (LEFT, WIDTH - RIGHT), (TOP, HEIGHT - BOTTOM))
+    _scale(svg, far, ends, (TOP, HEIGHT - BOTTOM))
     single = [(name, case.after_mm, "after thin") for name, case in cases.items()] if len(cases) > 1 else []
     curves = [*single, ("before", pooled.before_mm, "before"), ("after", pooled.after_mm, "after")]
     for name, values, kind in curves:
         shares = np.linspace(0, 1, min(len(values), STEPS) + 1)
         where = np.quantile(values, shares)
-        points = [(LEFT, HEIGHT - BOTTOM)] + [
-            (LEFT + across * x / far, TOP + down * (1 - y)) for x, y in zip(where, shares, strict=True) if x <= far
+        points = [(float(LEFT), HEIGHT - BOTTOM)] + [
+            (_place(x, far, ends), TOP + down * (1 - y)) for x, y in zip(where, shares, strict=True) if x <= far
         ]
         if where[-1] < far:
             points.append((WIDTH - RIGHT, TOP))
@@ -67,7 +68,7 @@ def box_plot(landmark_set: str, cases: Mapping[str, Errors]) -> str:
         short = name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
         ET.SubElement(_text(svg, (NAMES - 8, top + BOX + 5), short, "end"), "title").text = name
         for y, values, kind in ((top, case.before_mm, "before"), (top + BOX + 3, case.after_mm, "after")):
-            _box(svg, y, [NAMES + (WIDTH - RIGHT - NAMES) * x / far for x in np.quantile(values, WHISKERS)], kind)
+            _box(svg, y, [_place(x, far, (NAMES, WIDTH - RIGHT)) for x in np.quantile(values, WHISKERS)], kind)
     return ET.tostring(svg, encoding="unicode")
 
 
@@ -88,11 +89,10 @@ def _drawing(height: float, label: str) -> ET.Element:
 
 def _scale(svg: ET.Element, far: float, across: tuple[float, float], down: tuple[float, float]) -> None:
     """Rules from top to bottom at round errors, and what they are."""
-    step = _step(far)
-    for number in range(math.floor(far / step + 1e-6) + 1):
-        x = across[0] + (across[1] - across[0]) * number * step / far
+    for error in _rounds(far):
+        x = _place(error, far, across)
         _line(svg, (x, down[0]), (x, down[1]), "rule")
-        _text(svg, (x, down[1] + 16), f"{number * step:g}", "middle")
+        _text(svg, (x, down[1] + 16), f"{error:g}", "middle")
     _text(svg, (sum(across) / 2, down[1] + 36), "target registration error (mm)", "middle")
 
 
@@ -103,18 +103,22 @@ def _legend(svg: ET.Element, at: tuple[float, float]) -> None:
         _text(svg, (x + 32, y + 4), kind, "start")
 
 
-def _step(far: float) -> float:
-    """One, two or five times a power of ten, so that few of them reach the end."""
-    least = far / TICKS
-    unit = 10.0 ** math.floor(math.log10(least))
-    return next(unit * n for n in (1, 2, 5, 10) if unit * n >= least * (1 - 1e-9))
+def _place(error_mm: float, far: float, across: tuple[float, float]) -> float:
+    """Where an error stands on a scale from NEAR_MM to far."""
+    share = math.log(max(error_mm, NEAR_MM) / NEAR_MM) / math.log(far / NEAR_MM)
+    return across[0] + (across[1] - across[0]) * share
+
+
+def _rounds(far: float) -> list[float]:
+    """One, two and five times the powers of ten from NEAR_MM to far."""
+    decades = range(round(math.log10(NEAR_MM)), math.ceil(math.log10(far)) + 1)
+    every = [n * 10.0**power for power in decades for n in (1, 2, 5)]
+    return [error for error in every if NEAR_MM <= error <= far * (1 + 1e-9)]
 
 
 def _round_up(value: float) -> float:
     """The end of a scale that holds a value."""
-    value = max(value, 0.1)
-    step = _step(value)
-    return step * math.ceil(value / step - 1e-9)
+    return next(error for error in _rounds(max(20 * value, 20.0)) if error >= max(value, 1.0))
 
 
 def _line(svg: ET.Element, start: tuple[float, float], end: tuple[float, float], kind: str) -> None:

@@ -34,10 +34,8 @@ ESCAPES = {c: f"\\{c}" for c in "&%$#_{}"} | {
 MISSING = "-"
 
 
-def tables_of(
-    summary: Mapping[str, Any], rows: Iterable[Mapping[str, Any]], failures: Sequence[Failure]
-) -> list[Table]:
-    """Errors over all landmarks, figures over all cases, every case, and those that failed."""
+def summary_tables(summary: Mapping[str, Any]) -> list[Table]:
+    """Errors over all landmarks, and figures over all cases."""
     errors = [
         _of_errors(name, kind, found) for name, found in summary["errors"].items() for kind in found["over_landmarks"]
     ]
@@ -45,6 +43,16 @@ def tables_of(
     tables: list[Table] = [
         ("Target registration error in mm over all landmarks; interval of the mean over cases", ERRORS, errors),
         ("Over cases", ("", "mean ± sd", "median", "lowest", "highest"), figures),
+    ]
+    return [table for table in tables if table[2]]
+
+
+def tables_of(
+    summary: Mapping[str, Any], rows: Iterable[Mapping[str, Any]], failures: Sequence[Failure]
+) -> list[Table]:
+    """Those of the summary, every case, and those that failed."""
+    tables: list[Table] = [
+        *summary_tables(summary),
         ("Cases; errors in mm", CASES, [_of_case(row) for row in rows]),
         ("Failed", ("case", "error", "message"), [(f.case, f.type, f.message) for f in failures]),
     ]
