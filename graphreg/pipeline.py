@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphreg.analysis.agreement import ncc
+from graphreg.analysis.doubts import Doubt, doubts
 from graphreg.analysis.field import compose
 from graphreg.analysis.inversion import inconsistency_mm, invert, meet
-from graphreg.analysis.quality import mask_volume_mm3, regularity, similarity
 from graphreg.analysis.unfolding import unfold
+from graphreg.assessment import assess
 from graphreg.config import LevelConfig, RefinementConfig, RegistrationConfig
 from graphreg.config import preset as named_preset
 from graphreg.grid import Grid
@@ -33,13 +33,11 @@ from graphreg.records import (
 from graphreg.refining import Trace, refine_field, refine_keypoints
 from graphreg.scene import MARGIN_MM, Scene, about, find_masks, open_scene
 from graphreg.stages.cost_volume import compare
-from graphreg.stages.descriptors import DescriptorConfig, describe
+from graphreg.stages.descriptors import describe
 from graphreg.stages.graph import connect
 from graphreg.stages.keypoints import detect
 from graphreg.stages.resampling import AIR_HU, identity, resample
 from graphreg.stages.spline import interpolate
-
-QUALITY_MM = 3.0  # spacing at which descriptors are compared before and after
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +60,11 @@ class Registration:
         outside = 0.0 if labels else AIR_HU
         return resample(volume, self.fixed_grid, self.field, outside=outside, nearest=labels)
 
+    @property
+    def doubts(self) -> tuple[Doubt, ...]:
+        """Why the result should not be trusted; empty where nothing speaks against it."""
+        return doubts(self.quality)
+
     def account(self) -> dict[str, Any]:
         """What a record tells of it: device, stages (seconds, memory), keypoints, quality, traces."""
         return {
@@ -69,6 +72,8 @@ class Registration:
             "stages": {name: asdict(cost) for name, cost in self.stages.items()},
             "keypoints": len(self.keypoints.keypoints),
             "quality": asdict(self.quality),
+            "trustworthy": not self.doubts,
+            "warnings": [asdict(doubt) for doubt in self.doubts],
             "refinement": self.traces,
         }
 
@@ -121,12 +126,7 @@ def _register(pair: ImagePair, config: RegistrationConfig, monitor: Monitor, see
     points_mm = keypoints.keypoints.points_mm
     keypoints = replace(keypoints, vectors_mm=field(points_mm) - points_mm)
     with monitor.stage("quality"):
-        volumes = [mask_volume_mm3(m, v.grid) for m, v in zip(masks, (pair.fixed, pair.moving), strict=True)]
-        changes = regularity(field, masks[0], pair.fixed.grid)
-        agreement = _agreement(scene, field)
-        quality = Quality(
-            **agreement, **asdict(changes), volume_ratio=volumes[1] / volumes[0], inverse_consistency_mm=apart_mm
-        )
+        quality = assess(scene, pair, masks, field, apart_mm)
     return Registration(
         field=field,
         keypoints=keypoints,
@@ -208,22 +208,6 @@ def observe(
     with stage("graph"):
         graph = connect(keypoints, level.graph)
     return costs, graph
-
-
-def _agreement(scene: Scene, field: DenseField) -> dict[str, float]:
-    """Likeness in the fixed lungs after pre-alignment and under a field; the same measure whatever the settings."""
-    grid = scene.working_grid(QUALITY_MM)
-    mask = scene.fixed_lungs(grid)
-    config = DescriptorConfig(dilation_mm=QUALITY_MM, radius_mm=QUALITY_MM)
-    fixed, moving = scene.prepared(QUALITY_MM)
-    fixed = resample(fixed, grid, identity)
-    features = describe(fixed, config)
-    found = {}
-    for when, motion in (("before", scene.start), ("after", field)):
-        seen = resample(moving, grid, motion)
-        found[f"similarity_{when}"] = similarity(features, describe(seen, config), mask)
-        found[f"ncc_{when}"] = ncc(fixed.data, seen.data, mask)
-    return found
 
 
 def choose_device(name: str) -> torch.device:

@@ -183,14 +183,27 @@ class Landmarks:
 
 @dataclass(frozen=True, eq=False)
 class Quality:
-    """What can be said of a registration without landmarks. Fractions are of the fixed lung mask."""
+    """What can be said of a registration without landmarks; shares are of the fixed lung mask.
+
+    ``analysis.doubts`` tells what of it should not be trusted.
+    """
 
     similarity_before: float  # mean agreement of the descriptors in [0, 1] after pre-alignment alone
     similarity_after: float
     ncc_before: float  # correlation of the intensities, likewise
     ncc_after: float
+    local_ncc: float  # mean over the lungs of the correlation around each place; low where the images do not match
+    matched_percent: float  # of the lungs where it is above a half
+    seen_percent: float  # of the lungs that lie in the moving image
+    lung_dice: float  # overlap of the fixed mask and the moving one seen through the motion
     folding_percent: float
     sdlogj: float  # standard deviation of the logarithm of the Jacobian
     mean_jacobian: float
     volume_ratio: float  # moving over fixed mask volume: what the mean Jacobian should be
+    fixed_lung_ml: float
+    fixed_lung_median_hu: float
+    fixed_lung_tissue_percent: float  # of the mask, denser than lung
+    moving_lung_ml: float
+    moving_lung_median_hu: float
+    moving_lung_tissue_percent: float
     inverse_consistency_mm: float | None = None  # mean |B(F(x)) - x| of the two motions that a symmetric one is made of

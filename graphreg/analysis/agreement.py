@@ -4,6 +4,13 @@ import math
 
 from torch import Tensor
 
+from graphreg.filters import gaussian
+from graphreg.records import Volume
+from graphreg.stages.normalisation import NormalisationConfig, normalise
+
+LOCAL = NormalisationConfig(window_mm=3.0, noise_hu=40.0)  # noise of ordinary scans decides little
+AROUND_MM = 8.0  # standard deviation of the neighbourhood of a place
+
 
 def ncc(fixed: Tensor, moving: Tensor, mask: Tensor) -> float:
     """Normalised cross-correlation in [-1, 1] of two images (D, H, W) of one grid within a mask (D, H, W) bool.
@@ -18,3 +25,17 @@ def ncc(fixed: Tensor, moving: Tensor, mask: Tensor) -> float:
         return math.nan
     f, m = f - f.mean(), m - m.mean()
     return float((f @ m) / (f.norm() * m.norm()))
+
+
+def local_ncc(fixed: Volume, moving: Volume, mask: Tensor, around_mm: float = AROUND_MM) -> Tensor:
+    """Correlation in [-1, 1] of two images of one grid around every voxel of a mask (D, H, W) bool; 0 outside.
+
+    Of intensities normalised in a window of 3 mm, so that vessels decide and not how dense the lung is, within a
+    Gaussian neighbourhood of that standard deviation. Raises ValueError where grids or shapes differ.
+    """
+    if not fixed.grid == moving.grid or mask.shape != fixed.data.shape:
+        raise ValueError(f"Images and mask must lie on one grid, got {fixed.grid}, {moving.grid}, {tuple(mask.shape)}")
+    f, m = (normalise(volume, mask, LOCAL).data[0] for volume in (fixed, moving))
+    sigma = [around_mm / s for s in reversed(fixed.grid.spacing_mm)]
+    norm = (gaussian(f * f, sigma) * gaussian(m * m, sigma)).clamp_min_(1e-12).sqrt_()
+    return gaussian(f * m, sigma).div_(norm).clamp_(-1, 1) * mask

@@ -23,9 +23,7 @@ from graphreg.io.results import (
     write_result,
 )
 from graphreg.pipeline import Registration, choose_device, register
-from graphreg.records import ImagePair, Quality
-
-APART = 0.2  # relative difference of mean Jacobian and ratio of mask volumes that is remarked upon
+from graphreg.records import ImagePair
 
 
 @dataclass(frozen=True)
@@ -77,6 +75,10 @@ class Job:
             raise InputError(f"{self.out}: holds {RECORD} of other images or settings; --force replaces that result")
         return is_whole(self.out, self.settings.symmetric)
 
+    def told(self) -> list[str]:
+        """Why the finished result in OUT should not be trusted."""
+        return [doubt["reason"] for doubt in (read_record(self.out) or {}).get("warnings", [])]
+
 
 @dataclass(frozen=True, eq=False)
 class Finished:
@@ -108,7 +110,8 @@ def perform(job: Job, quiet: bool) -> Finished:
             raise InputError(_naming_files(str(error), job)) from error
     finished = Finished(done, time.perf_counter() - start)
     _write(job, finished, pair)
-    _remark(done.quality)
+    for doubt in done.doubts:
+        warn(doubt.reason)
     return finished
 
 
@@ -130,15 +133,3 @@ def _write(job: Job, finished: Finished, pair: ImagePair) -> None:
     done = finished.registration
     record = job.record | {"seconds": finished.seconds} | done.account()
     write_result(job.out, done.field, done.warp(pair.moving), done.keypoints, record, done.backward)
-
-
-def _remark(quality: Quality) -> None:
-    before, after = quality.similarity_before, quality.similarity_after
-    if not after > before:
-        warn(f"the images agree no better after registration ({after:.3f}) than before ({before:.3f})")
-    jacobian, ratio = quality.mean_jacobian, quality.volume_ratio
-    if not abs(jacobian - ratio) <= APART * ratio:
-        warn(
-            f"the motion changes the lung to {jacobian:.2f} of its volume, but the masks differ by {ratio:.2f}: "
-            "check both masks and the warped image"
-        )

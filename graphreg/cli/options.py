@@ -47,6 +47,9 @@ Device = Annotated[
 Seed = Annotated[int, typer.Option(metavar="N", help="Of the points that the refinement looks at in each step.")]
 PhantomSeed = Annotated[int, typer.Option(metavar="N", min=0, help="Every number is another patient and breath.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace another result in OUT, once the new one is computed.")]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Exit code 1 where a warning says that the result should not be trusted.")
+]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress bar and no closing line; warnings remain.")]
 Debug = Annotated[
     bool, typer.Option("--debug", callback=note_debug, is_eager=True, help="Show the traceback of an error.")

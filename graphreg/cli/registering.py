@@ -1,7 +1,9 @@
 """``graphreg register``: two scans to a folder with the result."""
 
+import typer
+
 from graphreg.cli import options
-from graphreg.cli.console import say
+from graphreg.cli.console import FAILED, say, warn
 from graphreg.cli.job import Job, perform
 
 
@@ -19,6 +21,7 @@ def register(
     device: options.Device = "auto",
     seed: options.Seed = 0,
     force: options.Force = False,
+    strict: options.Strict = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
@@ -29,14 +32,26 @@ def register(
     registration.json, the settings, costs and quality figures; with --symmetric also inverse_transform.h5, from
     MOVING to FIXED.
 
-    A finished result of the same images and settings in OUT is left alone.
+    A finished result of the same images and settings in OUT is left alone. Where signs speak against the result (other
+    patients, a wrong mask, half a lung) it is written all the same, with a warning each, here and in registration.json.
     """
     masks = fixed_mask, moving_mask
     job = Job(fixed, moving, out, *masks, preset, config, regulariser, not no_refinement, symmetric, device, seed)
     job.check()
     if not force and job.is_done():
         say(f"nothing to do: {out} already holds the result of these images and settings")
+        told = job.told()
+        for reason in told:
+            warn(reason)
+        _refuse(strict and told)
         return
     finished = perform(job, quiet)
     if not quiet:
         say(finished.summary(out))
+    _refuse(strict and finished.registration.doubts)
+
+
+def _refuse(doubtful: object) -> None:
+    """Ends with the exit code of a failure."""
+    if doubtful:
+        raise typer.Exit(FAILED)

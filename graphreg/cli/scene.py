@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from graphreg import __version__
+from graphreg.analysis.doubts import LUNG_HU
 from graphreg.analysis.quality import mask_volume_mm3
 from graphreg.analysis.regions import Region, label_regions, lung_regions, measure
 from graphreg.io import InputError, read_mask, read_volume
@@ -23,7 +24,6 @@ from graphreg.stages.resampling import identity, resample_mask
 Names = tuple[str, ...]
 
 ROLES = ("transform", "fixed", "moving", "fixed_mask", "moving_mask", "labels")
-LUNG_HU = (-980.0, -400.0)  # range of the median of a lung
 BEYOND = 0.01  # share of a region that may lie outside the field
 
 
