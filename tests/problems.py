@@ -7,7 +7,7 @@ from torch import Tensor
 
 from graphreg.filters import gaussian
 from graphreg.grid import Grid
-from graphreg.records import CostVolume, DenseField, Keypoints, Volume
+from graphreg.records import CostVolume, DenseField, Keypoints, Quality, Volume
 from graphreg.stages.cost_volume import label_grid
 from graphreg.stages.graph import GraphConfig, connect
 
@@ -102,3 +102,24 @@ def noisy_costs(generator: torch.Generator, count: int = 60):
 
 MATRIX = torch.tensor([[1.1, 0.2, -0.1], [0.05, 0.9, 0.3], [-0.2, 0.1, 1.2]], dtype=torch.float64)
 OFFSET_MM = torch.tensor([3.0, -7.0, 11.0], dtype=torch.float64)
+
+GOOD = Quality(  # of a right pair, inhale to exhale
+    similarity_before=0.75,
+    similarity_after=0.92,
+    ncc_before=0.5,
+    ncc_after=0.92,
+    local_ncc=0.9,
+    matched_percent=100.0,
+    seen_percent=100.0,
+    lung_dice=0.98,
+    folding_percent=0.0,
+    sdlogj=0.25,
+    mean_jacobian=0.8,
+    volume_ratio=0.8,
+    fixed_lung_ml=5000.0,
+    fixed_lung_median_hu=-860.0,
+    fixed_lung_tissue_percent=3.0,
+    moving_lung_ml=4000.0,
+    moving_lung_median_hu=-800.0,
+    moving_lung_tissue_percent=4.0,
+)

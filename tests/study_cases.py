@@ -12,8 +12,9 @@ from graphreg.config import INHALE_EXHALE, RegistrationConfig
 from graphreg.grid import Grid
 from graphreg.io import write_landmarks, write_transform, write_volume
 from graphreg.io.datasets import Case, DataSet
-from graphreg.io.results import RECORD, TRANSFORM, is_same, read_record, write_json
+from graphreg.io.results import RECORD, TRANSFORM, read_record, write_json
 from graphreg.records import DenseField, Landmarks, Volume
+from graphreg.study.identity import is_same
 from graphreg.study.predict import record_of
 
 GRID = Grid((8, 9, 10), (2.0, 2.0, 3.0), (-5.0, 0.0, 10.0))

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from problems import LARGER, noise
+from problems import GOOD, LARGER, noise
 from test_dicom import SLICES, dicom
 
 import graphreg
@@ -296,22 +296,32 @@ def test_force_loses_nothing_where_the_new_run_fails(here, capsys):
 
 def test_masks_are_used_where_they_are_given_and_quiet_is_quiet(here, capfd):
     assert main([*REGISTER, *MASKS, "-o", "masked", "-q"]) == 0
-    assert capfd.readouterr() == ("", "")
+    out, err = capfd.readouterr()
+    assert out == "" and all(line.startswith("warning: ") for line in err.splitlines())
     record = json.loads(Path("masked/registration.json").read_text())
     assert record["stages"]["mask"]["seconds"] < 0.1
     fixed, moving = (sitk.GetArrayFromImage(sitk.ReadImage(name)) for name in MASKS[1::2])
     assert record["quality"]["volume_ratio"] == pytest.approx(moving.sum() / fixed.sum())
 
 
-def test_a_doubtful_result_comes_with_warnings(here, capsys, monkeypatch):
-    def doubtful(*arguments, **settings):
-        done = graphreg.register(*arguments, **settings)
-        return replace(done, quality=replace(done.quality, similarity_after=0.5, mean_jacobian=1.5))
+@pytest.mark.parametrize("changes", [{}, {"lung_dice": 0.5, "seen_percent": 40.0}])
+def test_a_doubtful_result_comes_with_warnings_and_fails_only_where_that_is_asked_for(
+    here, capsys, monkeypatch, changes
+):
+    def judged(*arguments, **settings):
+        return replace(graphreg.register(*arguments, **settings), quality=replace(GOOD, **changes))
 
-    monkeypatch.setattr(job, "register", doubtful)
-    assert main([*REGISTER, *MASKS, "-o", "doubtful"]) == 0
-    first, second = capsys.readouterr().err.splitlines()
-    assert first.startswith("warning: the images agree no better") and "1.50" in second and "warning: " in second
+    monkeypatch.setattr(job, "register", judged)
+    out = f"doubtful{len(changes)}"
+    assert main([*REGISTER, *MASKS, "-o", out]) == 0
+    told = capsys.readouterr().err.splitlines()
+    assert main([*REGISTER, *MASKS, "-o", out]) == 0  # it is kept, and so are its warnings
+    assert capsys.readouterr().err.splitlines() == told
+    assert main([*REGISTER, *MASKS, "-o", out, "--strict"]) == (1 if changes else 0)
+    record = json.loads(Path(out, "registration.json").read_text())
+    assert record["trustworthy"] is not bool(changes)
+    assert [f"warning: {doubt['reason']}" for doubt in record["warnings"]] == told
+    assert [doubt["sign"] for doubt in record["warnings"]] == (["not seen", "masks differ"] if changes else [])
 
 
 def test_a_terminal_shows_progress_and_an_interrupt_leaves_nothing(here):

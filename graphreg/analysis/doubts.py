@@ -44,7 +44,7 @@ def _not_lung(quality: Quality) -> str:
             )
         if not LUNG_ML[0] <= ml <= LUNG_ML[1]:
             return f"the {image} lungs measure {ml:.0f} ml: are spacing and mask right?"
-        if tissue > TISSUE_PERCENT:
+        if not tissue <= TISSUE_PERCENT:
             return f"{tissue:.0f} % of the {image} lung mask is dense tissue: is it the mask of this image?"
     return ""
 
@@ -73,7 +73,7 @@ def _masks_differ(quality: Quality) -> str:
     jacobian, ratio = quality.mean_jacobian, quality.volume_ratio
     if not abs(jacobian - ratio) <= VOLUME * ratio:
         return f"the motion changes the lungs to {jacobian:.2f} of their volume, but the masks differ by {ratio:.2f}"
-    if quality.lung_dice < LUNG_DICE:
+    if not quality.lung_dice >= LUNG_DICE:
         return f"the lung masks differ after registration: overlap {quality.lung_dice:.2f}, {LUNG_DICE} or more needed"
     return ""
 

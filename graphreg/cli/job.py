@@ -12,18 +12,10 @@ from graphreg.cli.console import progress_bar, warn
 from graphreg.cli.options import settings_of
 from graphreg.config import RegistrationConfig
 from graphreg.io import InputError, read_pair
-from graphreg.io.results import (
-    RECORD,
-    ROLES,
-    identity_of,
-    is_same,
-    is_whole,
-    read_record,
-    require_writable,
-    write_result,
-)
+from graphreg.io.results import RECORD, is_whole, read_record, require_writable, write_result
 from graphreg.pipeline import Registration, choose_device, register
 from graphreg.records import ImagePair
+from graphreg.study.identity import ROLES, identity_of, is_same
 
 
 @dataclass(frozen=True)
@@ -75,10 +67,6 @@ class Job:
             raise InputError(f"{self.out}: holds {RECORD} of other images or settings; --force replaces that result")
         return is_whole(self.out, self.settings.symmetric)
 
-    def told(self) -> list[str]:
-        """Why the finished result in OUT should not be trusted."""
-        return [doubt["reason"] for doubt in (read_record(self.out) or {}).get("warnings", [])]
-
 
 @dataclass(frozen=True, eq=False)
 class Finished:
@@ -110,9 +98,15 @@ def perform(job: Job, quiet: bool) -> Finished:
             raise InputError(_naming_files(str(error), job)) from error
     finished = Finished(done, time.perf_counter() - start)
     _write(job, finished, pair)
-    for doubt in done.doubts:
-        warn(doubt.reason)
     return finished
+
+
+def remark(out: Path) -> bool:
+    """Says why the result in a folder should not be trusted; whether there is anything to say."""
+    found = (read_record(out) or {}).get("warnings", [])
+    for doubt in found:
+        warn(doubt["reason"])
+    return bool(found)
 
 
 def _begin_imports(settings: RegistrationConfig) -> None:

@@ -12,7 +12,7 @@ from graphreg.analysis.metrics import summarise, tre
 from graphreg.cli import options
 from graphreg.cli.console import say
 from graphreg.cli.evaluating import table
-from graphreg.cli.job import Job, perform
+from graphreg.cli.job import Job, perform, remark
 from graphreg.grid import mask_points_mm
 from graphreg.io import InputError, read_volume, write_comparison, write_landmarks, write_text, write_volume
 from graphreg.io.results import RECORD, require_writable, write_json
@@ -93,6 +93,7 @@ def demo(out: OutDemo = Path("graphreg-demo"), seed: options.PhantomSeed = 0, de
     before = resample(moving, fixed.grid, identity, outside=AIR_HU)
     write_comparison(out / "comparison.png", fixed, before, done.warp(moving), truth.pair.fixed_mask)
     say(table(rows))
+    remark(out)
     say(finished.summary(out))
     say(f"pictures before (above) and after (below): {out / 'comparison.png'}")
 

@@ -3,8 +3,8 @@
 import typer
 
 from graphreg.cli import options
-from graphreg.cli.console import FAILED, say, warn
-from graphreg.cli.job import Job, perform
+from graphreg.cli.console import FAILED, say
+from graphreg.cli.job import Job, perform, remark
 
 
 def register(
@@ -40,18 +40,9 @@ def register(
     job.check()
     if not force and job.is_done():
         say(f"nothing to do: {out} already holds the result of these images and settings")
-        told = job.told()
-        for reason in told:
-            warn(reason)
-        _refuse(strict and told)
-        return
-    finished = perform(job, quiet)
-    if not quiet:
-        say(finished.summary(out))
-    _refuse(strict and finished.registration.doubts)
-
-
-def _refuse(doubtful: object) -> None:
-    """Ends with the exit code of a failure."""
-    if doubtful:
+    else:
+        finished = perform(job, quiet)
+        if not quiet:
+            say(finished.summary(out))
+    if remark(out) and strict:
         raise typer.Exit(FAILED)

@@ -112,6 +112,9 @@ def duration(seconds: float) -> str:
 def _tell(done: Study, total: int, quiet: bool) -> None:
     for failure in done.failures:
         warn(f"{failure.case}: {failure.type}: {failure.message}")
+    for name, reasons in done.warnings.items():
+        for reason in reasons:
+            warn(f"{name}: {reason}")
     if quiet:
         return
     for name, found in done.summary["errors"].items():

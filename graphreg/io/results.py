@@ -10,14 +10,9 @@ import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from graphreg import __version__
-from graphreg.config import RegistrationConfig
 from graphreg.io.errors import PathInput, unsuitable
 from graphreg.io.files import atomic_path, write_text
 from graphreg.io.images import write_volume
@@ -27,7 +22,6 @@ from graphreg.records import DenseField, Displacements, Volume
 
 TRANSFORM, WARPED, KEYPOINTS, RECORD = "transform.h5", "warped.nii.gz", "keypoints.csv", "registration.json"
 INVERSE = "inverse_transform.h5"  # of symmetric registrations
-ROLES = ("fixed", "moving", "fixed_mask", "moving_mask")  # of the inputs that a registration depends on
 DETACHED = (".mhd", ".nhdr")  # text headers that name the files with the voxels
 TWINS = (".hdr", ".img")
 
@@ -68,22 +62,6 @@ def read_record(folder: PathInput) -> dict[str, Any] | None:
     except ValueError:
         return {}
     return record if isinstance(record, dict) else {}
-
-
-def identity_of(files: Mapping[str, Path | None], config: RegistrationConfig, seed: int) -> dict[str, Any]:
-    """What a result is made of, as its record tells it, known before the work. Raises InputError for missing files."""
-    return {
-        "graphreg": __version__,
-        "torch": torch.__version__,
-        "inputs": {role: file and {"path": str(file), "sha256": fingerprint(file)} for role, file in files.items()},
-        "configuration": asdict(config),
-        "seed": seed,
-    }
-
-
-def is_same(found: Mapping[str, Any] | None, record: Mapping[str, Any]) -> bool:
-    """Whether records are of one result: same program, settings, seed and contents of inputs, whatever their names."""
-    return found is not None and _identity(found) == _identity(plain(record))
 
 
 def is_whole(folder: PathInput, symmetric: bool = False) -> bool:
@@ -137,13 +115,6 @@ def require_writable(path: PathInput, folder: bool = False) -> None:
             pass
     except OSError as error:
         raise unsuitable(path, "a place that can be written", f"{place}: {error.strerror}") from None
-
-
-def _identity(record: Mapping[str, Any]) -> list[Any]:
-    inputs = record.get("inputs")
-    files = inputs if isinstance(inputs, dict) else {}
-    digests = {role: file.get("sha256") if isinstance(file, dict) else None for role, file in files.items()}
-    return [digests, *(record.get(key) for key in ("graphreg", "configuration", "seed"))]
 
 
 def _files(source: Path) -> list[Path]:

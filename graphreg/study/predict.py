@@ -6,8 +6,9 @@ from typing import Any
 
 from graphreg.config import RegistrationConfig
 from graphreg.io.datasets import Case
-from graphreg.io.results import ROLES, identity_of, is_same, is_whole, read_record, write_result
+from graphreg.io.results import is_whole, read_record, write_result
 from graphreg.pipeline import register
+from graphreg.study.identity import ROLES, identity_of, is_same
 
 
 def predict(

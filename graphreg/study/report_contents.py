@@ -48,6 +48,13 @@ class Case:
         own: dict[str, Any] = {name: self.record[name] for name in ("seconds", "keypoints") if name in self.record}
         return own | (quality if isinstance(quality, dict) else {})
 
+    @property
+    def warnings(self) -> list[str]:
+        """Why it should not be trusted."""
+        listed = self.record.get("warnings")
+        found = listed if isinstance(listed, list) else []
+        return [str(doubt.get("reason")) for doubt in found if isinstance(doubt, dict)]
+
 
 @dataclass(frozen=True, eq=False)
 class Study:

@@ -57,6 +57,7 @@ class Study:
     out: Path
     finished: tuple[str, ...]  # names of cases
     failures: tuple[Failure, ...]
+    warnings: Mapping[str, Sequence[str]]  # of finished cases, why they should not be trusted
     summary: Mapping[str, Any]
 
 
@@ -139,7 +140,9 @@ def write_outputs(out: Path, about: Mapping[str, Any], dataset: DataSet) -> Stud
     write_json(out / SUMMARY, {"graphreg": about["graphreg"], "dataset": dataset.name, **counts, **summary})
     write_text(out / TABLES, markdown(title, tables))
     write_text(out / LATEX, latex(title, tables))
-    return Study(out, tuple(case.name for case in scored), tuple(failures), summary)
+    warnings = {case.name: [doubt["reason"] for doubt in case.figures["warnings"]] for case in scored}
+    finished = tuple(case.name for case in scored)
+    return Study(out, finished, tuple(failures), {name: found for name, found in warnings.items() if found}, summary)
 
 
 def _chosen(dataset: DataSet, names: Sequence[str] | None) -> list[Case]:

@@ -55,6 +55,7 @@ def score(case: Case, folder: Path) -> dict[str, Any]:
         "seconds": record.get("seconds"),
         "peak_mib": max((s["peak_mib"] or 0.0 for s in record.get("stages", {}).values()), default=None),
         "published_identity_mm": case.published_identity_mm,
+        "warnings": record.get("warnings", []),
     }
     write_text(folder / ERRORS, _table(landmarks, errors))
     write_json(folder / FIGURES, figures)

@@ -21,6 +21,7 @@ COLUMNS = (
     "landmarks",
     *(f"{kind}_{figure}" for kind, figures in OF_KIND.items() for figure in figures),
     *OF_CASE,
+    "warnings",
 )
 
 
@@ -28,6 +29,7 @@ def rows_of(scored: Sequence[Scored]) -> Iterator[dict[str, Any]]:
     """A row per case and landmark set, with ``COLUMNS``; one of a case without landmarks lacks their figures."""
     for case in scored:
         own = {"case": case.name} | {name: case.figures.get(name) for name in OF_CASE}
+        own["warnings"] = "; ".join(doubt["sign"] for doubt in case.figures["warnings"])
         for name, found in case.figures["landmark_sets"].items() or [("", {})]:
             errors = {f"{k}_{f}": found[k][f] for k, figures in OF_KIND.items() for f in figures if k in found}
             yield own | {"landmark_set": name, "landmarks": found.get("count", 0)} | errors
