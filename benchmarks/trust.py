@@ -1,7 +1,7 @@
 """How often wrong pairs are caught, and right ones suspected: a table, and OUT/trust.json.
 
 Takes the right pairs of PAIRS (a folder of pairs as in ``accuracy.py``, with masks) and phantoms, makes them wrong in
-the ways of ``trust_cases.py``, and registers all. A pair is caught where the result comes with a warning, or is refused.
+the ways of ``trust_cases.py``, and registers all. A pair is caught where its result comes with a warning or is refused.
 What is in OUT/trust.json is not computed again: after a change of the program, take another OUT. usage:
 
     python benchmarks/trust.py OUT [--pairs PAIRS] [--phantoms N] [--preset NAME]
