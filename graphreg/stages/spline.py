@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from graphreg.chunks import rows
+from graphreg.chunks import rows, single_thread
 from graphreg.filters import box_max
 from graphreg.grid import Grid
 from graphreg.lattice import cubic, transfer
@@ -129,8 +129,9 @@ def _solve(knots: Tensor, values: Tensor, smoothness: Tensor) -> tuple[Tensor, T
     block = q.T @ along
     block.diagonal().add_(block.diagonal().abs().amax())
     projected = torch.addmm(system, torch.cat((q, along), 1), torch.cat((q @ block - along, -q), 1).T)
-    factor, failed = torch.linalg.cholesky_ex(projected)
-    weights = torch.cholesky_solve(values - q @ (q.T @ values), factor)
+    with single_thread():
+        factor, failed = torch.linalg.cholesky_ex(projected)
+        weights = torch.cholesky_solve(values - q @ (q.T @ values), factor)
     affine = torch.linalg.solve_triangular(r, q.T @ values - along.T @ weights, upper=True)
     left = values - system @ weights - affine[0] - knots @ affine[1:]
     if bool(failed) or not bool(left.abs().amax() < 1e-3):
