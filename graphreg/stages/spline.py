@@ -90,8 +90,6 @@ def fit(displacements: Displacements, config: SplineConfig = SplineConfig()) -> 
     knots = displacements.keypoints.points_mm.double()
     centre = knots.mean(0)
     knots = knots - centre
-    if len(knots) < 4:
-        raise ValueError(f"A spline needs at least 4 keypoints that are not in one plane, got {len(knots)}")
     smoothness = config.smoothness_mm / displacements.confidence.double()
     weights, affine = _solve(knots, displacements.vectors_mm.double(), smoothness)
     dtype = displacements.vectors_mm.dtype
@@ -119,7 +117,7 @@ def _solve(knots: Tensor, values: Tensor, smoothness: Tensor) -> tuple[Tensor, T
     M = (1 - Q Q') A (1 - Q Q') + c Q Q', with w = M^-1 (1 - Q Q') v: a Cholesky factor, half a general solution.
     """
     count = len(knots)
-    plane = torch.linalg.eigvalsh(knots.T @ knots)  # the factors alone do not see a plane through the rounding
+    plane = torch.linalg.eigvalsh(knots.T @ knots)  # three points are in one; the factors do not see it for rounding
     if bool(plane[0] <= 1e-10 * plane[2]):
         raise ValueError(f"A spline needs at least 4 keypoints that are not in one plane, got {count}")
     system = torch.cdist(knots, knots, compute_mode="donot_use_mm_for_euclid_dist").neg_()
