@@ -107,6 +107,19 @@ print(json.dumps([codes, asked]))
 LOCAL = {"socket.__new__", "socket.bind"}  # urllib3, of torch-geometric, looks whether there is IPv6: nothing is sent
 
 
+def test_the_audit_hears_each_of_these():
+    does = """
+import pickle, socket, subprocess
+socket.socket().connect_ex(("127.0.0.1", 9))
+subprocess.run(["true"])
+pickle.loads(pickle.dumps(print))
+main = len
+"""
+    program = AUDITED.replace("from graphreg.cli import main", does)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert {"socket.connect", "subprocess.Popen", "pickle.find_class"} <= set(json.loads(done.stdout)[1])
+
+
 @pytest.fixture(scope="module")
 def scans(tmp_path_factory):
     """A folder with a coarse phantom pair and settings that go with it."""
