@@ -114,8 +114,8 @@ class Grid:
         lengths = [(n - 1) * s for n, s in zip(self.shape, reversed(self.spacing_mm), strict=True)]
         shape = tuple(max(math.ceil(length / spacing_mm - 1e-6) + 1, 2) for length in lengths)
         overhang = [(n - 1) * spacing_mm - length for n, length in zip(shape, lengths, strict=True)]
-        first = torch.tensor([-o / 2 / s for o, s in zip(overhang, reversed(self.spacing_mm), strict=True)])
-        x, y, z = self.to_mm(first.double()).tolist()
+        first = [-o / 2 / s for o, s in zip(overhang, reversed(self.spacing_mm), strict=True)]
+        x, y, z = self.to_mm(EXACT.new_tensor(first)).tolist()
         return type(self)((shape[0], shape[1], shape[2]), (spacing_mm,) * 3, (x, y, z), self.direction)
 
     def cropped(self, low: Sequence[int], shape: tuple[int, int, int]) -> Self:

@@ -213,6 +213,28 @@ def test_patches_are_body_centred_lattices_of_1_9_35_and_91_samples():
         assert offsets == {tuple(-o for o in offset) for offset in offsets}
 
 
+def test_a_patch_of_half_width_zero_is_the_keypoint_alone(generator):
+    fixed, moving = features(generator), features(generator)
+    costs = compare(fixed, moving, keypoints_at(INDICES), CostConfig(radius_mm=3, step_mm=3, patch=0)).costs
+    for n, voxel in enumerate(INDICES):
+        for label in itertools.product(range(3), repeat=3):
+            cost = plain_cost(fixed.data, moving.data, voxel, [2 * (k - 1) for k in label], [(0, 0, 0)])
+            assert costs[(n, *label)].item() == pytest.approx(cost, abs=1e-12)
+
+
+def test_rounding_makes_no_cost_negative(generator):
+    same = FeatureVolume(GRID, torch.rand(4, *GRID.shape, generator=generator))
+    every = [list(index) for index in itertools.product(range(3, 11), range(3, 12), range(3, 14))]
+    costs = compare(same, same, keypoints_at(every), CostConfig(radius_mm=1.5, step_mm=1.5, patch=1)).costs
+    assert costs.dtype == torch.float32 and costs.min() >= 0
+
+
+def test_a_keypoint_whose_patch_has_no_weight_costs_nothing_anywhere(generator):
+    fixed, moving = features(generator), features(generator)
+    nowhere = torch.zeros(GRID.shape)
+    assert not compare(fixed, moving, keypoints_at(INDICES), CONFIG, nowhere).costs.any()
+
+
 def test_features_on_different_grids_are_refused(generator):
     other = Grid(GRID.shape, GRID.spacing_mm, (0.0, 0.0, 0.0))
     with pytest.raises(ValueError, match="one grid"):

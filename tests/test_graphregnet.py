@@ -139,6 +139,22 @@ def unknown_setting(path):
     Weights(own.architecture, own.settings | {"depth": 3}, own.tensors, {}).save(path)
 
 
+def huge(path):
+    """Its network would fill many terabytes."""
+    own = read_weights(path)
+    Weights(own.architecture, own.settings | {"features": 10**7}, own.tensors, {}).save(path)
+
+
+def no_size(path):
+    own = read_weights(path)
+    Weights(own.architecture, own.settings | {"features": -3}, own.tensors, {}).save(path)
+
+
+def endless(path):
+    own = read_weights(path)
+    Weights(own.architecture, own.settings | {"features": 10**30}, own.tensors, {}).save(path)
+
+
 def no_settings(path):
     tensors = load_file(path)
     nothing = dict.fromkeys(NOTES, "")
@@ -167,6 +183,9 @@ UNSOUND = {
     folder: "found none",
     other_shape: "of shape .* needed, found",
     other_sweeps: "of shape None needed, found",
+    huge: "of shape .* needed, found",
+    no_size: "architecture 'unrolled': .*negative",
+    endless: "architecture 'unrolled': ",
     unknown_architecture: "architecture must be one of unrolled, published, got 'transformer'",
     unknown_setting: "architecture 'unrolled': .*depth",
     no_settings: "found damaged notes",

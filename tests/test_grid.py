@@ -8,7 +8,7 @@ from hypothesis import given
 from problems import OBLIQUE, grids, points_inside
 from scipy.ndimage import map_coordinates
 
-from graphreg.grid import Grid, box, mask_points_mm, sample
+from graphreg.grid import Grid, box, mask_corners_mm, mask_points_mm, sample
 
 PLAIN = Grid((2, 3, 4), (1.0, 2.0, 3.0), (10.0, 20.0, 30.0))
 
@@ -89,7 +89,9 @@ def test_points_of_a_slab_are_part_of_all_points():
 def test_slabs_follow_each_other_and_cover_the_grid(voxels):
     slabs = list(OBLIQUE.slabs(voxels))
     assert [i for slab in slabs for i in range(slab.start, slab.stop)] == list(range(OBLIQUE.shape[0]))
-    assert all(slab.stop - slab.start <= max(voxels // 63, 1) for slab in slabs)
+    thick = min(max(voxels // 63, 1), OBLIQUE.shape[0])  # of slices of 7 x 9 voxels
+    assert [slab.stop - slab.start for slab in slabs[:-1]] == [thick] * (len(slabs) - 1)
+    assert 0 < slabs[-1].stop - slabs[-1].start <= thick
 
 
 def test_an_isotropic_grid_reaches_as_far_on_every_side_equally():
@@ -120,6 +122,85 @@ def test_a_box_surrounds_the_mask_and_stays_inside():
     assert box(mask, (2, 1, 9)) == (slice(0, 5), slice(1, 4), slice(0, 7))
 
 
+def test_corners_of_a_mask_are_the_centres_of_the_outer_voxels_of_its_box():
+    mask = torch.zeros(2, 3, 4, dtype=torch.bool)
+    mask[0, 1, 3] = mask[1, 2, 2] = True  # z 0 to 1, y 1 to 2, x 2 to 3
+    by_hand = {(x, y, z) for x in (12.0, 13.0) for y in (22.0, 24.0) for z in (30.0, 33.0)}
+    assert {tuple(corner) for corner in mask_corners_mm(mask, PLAIN).tolist()} == by_hand
+
+
+def test_part_of_a_grid_is_the_box_between_indices():
+    part = OBLIQUE.part((slice(1, 5), slice(2, 4), slice(3, 6)))
+    assert part.shape == (4, 2, 3)
+    assert torch.allclose(part.to_mm(tensor(3, 1, 2)), OBLIQUE.to_mm(tensor(4, 3, 5)), rtol=0, atol=1e-9)
+
+
+def test_a_grid_starts_at_the_origin_and_covers_without_margin_unless_told():
+    assert Grid((1, 1, 1), (1.0, 1.0, 1.0)).origin_mm == (0, 0, 0)
+    assert Grid.covering(tensor([1, 2, 3], [4, 4, 4]), 1.0) == Grid((2, 3, 4), (1.0, 1.0, 1.0), (1.0, 2.0, 3.0))
+
+
+@pytest.mark.parametrize("steps", [3, 7, 29])
+def test_a_whole_number_of_steps_stays_that_many_whatever_the_rounding(steps):
+    """0.1 + 0.2 is more than 0.3: a voxel more would be the answer to rounding alone."""
+    third = 0.1 + 0.2
+    assert Grid.covering(tensor([0, 0, 0], [steps * third] * 3), 0.3).shape == (steps + 1,) * 3
+    assert Grid((steps + 1,) * 3, (third,) * 3).with_spacing(0.3).shape == (steps + 1,) * 3
+
+
+def test_an_isotropic_grid_of_a_single_slice_has_two_around_it():
+    fine = Grid((1, 5, 9), (1.0, 1.0, 1.0)).with_spacing(2.0)
+    assert fine == Grid((2, 3, 5), (2.0, 2.0, 2.0), (0.0, 0.0, -1.0))
+
+
+def test_single_precision_points_do_not_make_a_coarse_grid():
+    low = torch.tensor([[300.1, -1500.7, 2000.3]])
+    grid = Grid.covering(torch.cat((low, low + 10)), 1.0, margin_mm=0.1)
+    assert grid.origin_mm == tuple((low[0].double() - 0.1).tolist())
+    whole = dataclasses.replace(OBLIQUE, origin_mm=tuple(low[0].tolist()))
+    centres = [g.corners_mm().mean(0) for g in (whole, whole.with_spacing(1.1))]
+    assert torch.allclose(*centres, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("unit", [0.5, 1.0, 3.0])
+def test_spacings_that_agree_to_a_thousandth_are_isotropic(unit):
+    for other, same in ((1.0, True), (1.0009, True), (0.9991, True), (1.0011, False), (0.9989, False)):
+        for axis in range(3):
+            spacing = [unit] * 3
+            spacing[axis] *= other
+            assert Grid((2, 2, 2), tuple(spacing)).is_isotropic == same
+
+
+@pytest.mark.parametrize(("turn", "upright"), [(0.0, True), (9e-4, True), (-9e-4, True), (1.2e-3, False), (1.0, False)])
+def test_a_grid_is_upright_up_to_a_thousandth_of_a_turn(turn, upright):
+    c, s = math.cos(turn), math.sin(turn)
+    for direction in (((c, -s, 0.0), (s, c, 0.0), (0.0, 0.0, 1.0)), ((1.0, 0.0, 0.0), (0.0, c, s), (0.0, -s, c))):
+        assert dataclasses.replace(PLAIN, direction=direction).is_upright == upright
+    mirrored = ((-1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+    assert not dataclasses.replace(PLAIN, direction=mirrored).is_upright
+
+
+def test_the_very_border_of_a_grid_is_inside_and_answers_keep_the_shape_of_the_points():
+    low, high = tensor(9.5, 19, 28.5), tensor(13.5, 25, 34.5)  # half a voxel beyond the outer centres
+    points_mm = torch.stack((low, high, low - 1e-4, high + 1e-4, high, low)).reshape(3, 2, 3)
+    assert PLAIN.contains(points_mm).tolist() == [[True, True], [False, False], [True, True]]
+
+
+def test_samples_keep_the_shape_of_the_points(generator):
+    data = torch.randn(2, *OBLIQUE.shape, generator=generator, dtype=torch.float64)
+    points_mm = points_inside(OBLIQUE, 24, generator)
+    flat = sample(data, OBLIQUE, points_mm)
+    for shape in ((24, 1), (4, 6), (2, 3, 4)):
+        assert torch.equal(sample(data, OBLIQUE, points_mm.reshape(*shape, 3)), flat.reshape(2, *shape))
+
+
+def test_mask_points_of_a_turned_grid_are_exact():
+    mask = torch.zeros(OBLIQUE.shape, dtype=torch.bool)
+    mask[5, 6, 8] = True
+    found = mask_points_mm(mask, OBLIQUE)
+    assert found.dtype == torch.float64 and torch.equal(found, OBLIQUE.to_mm(tensor([5, 6, 8])))
+
+
 def test_mask_points_are_where_the_voxels_are():
     mask = torch.zeros(2, 3, 4, dtype=torch.bool)
     mask[1, 2, 3] = True
@@ -133,8 +214,10 @@ def test_mask_points_are_where_the_voxels_are():
         ({"shape": (3, 4)}, "shape"),
         ({"spacing_mm": (1.0, -1.0, 1.0)}, "spacing"),
         ({"spacing_mm": (1.0, math.nan, 1.0)}, "spacing"),
+        ({"spacing_mm": (1.0, 0.0, 1.0)}, "spacing"),
         ({"origin_mm": (1.0, math.inf, 1.0)}, "origin"),
         ({"direction": ((1.0, 0.0, 0.0), (0.5, 1.0, 0.0), (0.0, 0.0, 1.0))}, "direction"),
+        ({"direction": ((1.0, 0.0012, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))}, "direction"),
     ],
 )
 def test_an_impossible_grid_is_refused(change, word):

@@ -31,6 +31,11 @@ def test_a_snapped_error_counts_whole_voxels_of_the_moving_image():
     assert tre_snapped(lambda points_mm: points_mm + error, landmarks, GRID).tolist() == pytest.approx([20**0.5])
 
 
+def test_a_summary_of_one_and_of_two_errors_by_hand():
+    assert summarise(torch.tensor([3.0])).sd_mm == 0
+    assert summarise(torch.tensor([1.0, 3.0])).sd_mm == pytest.approx(2**0.5)  # n - 1
+
+
 def test_a_summary_of_ten_errors_by_hand():
     summary = summarise(torch.tensor([10.0, 1, 2, 3, 4, 5, 6, 7, 8, 9]))
     assert summary.count == 10

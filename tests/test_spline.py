@@ -1,5 +1,7 @@
 """The spline against scipy's, by hand at seven points, and where it must be exact."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from scipy.interpolate import RBFInterpolator
 from graphreg import chunks
 from graphreg.grid import Grid
 from graphreg.records import Displacements, Keypoints
-from graphreg.stages.spline import SplineConfig, fit, interpolate
+from graphreg.stages.spline import SplineConfig, _near, fit, interpolate
 
 EXACT = SplineConfig(smoothness_mm=0.0, lattice_mm=0.0)
 
@@ -158,6 +160,29 @@ def test_a_lattice_changes_the_field_by_a_hundredth_of_a_millimetre_and_more_at_
     assert (exact - cubic).norm(dim=0).mean() < 0.01
 
 
+@pytest.mark.parametrize(
+    ("index", "low", "high"),
+    [
+        ((4, 5, 6), (1, 2, 3), (7, 8, 9)),
+        ((0, 0, 0), (0, 0, 0), (3, 3, 3)),
+        ((-2, 5, 6), (0, 2, 3), (3, 8, 9)),  # seen as at the border
+        ((4, 13, 6), (1, 8, 3), (7, 11, 9)),
+        ((4, 11, 14), (1, 8, 9), (7, 11, 12)),
+    ],
+)
+def test_points_of_the_lattice_within_three_steps_of_a_knot_are_near_it(index, low, high):
+    lattice = Grid((11, 12, 13), (4.0, 4.0, 4.0), (-20.0, 7.0, 30.0))
+    near = _near(Keypoints(lattice.to_mm(torch.tensor([index]).double())), lattice)
+    spans = [range(a, b + 1) for a, b in zip(low, high, strict=True)]
+    assert near.tolist() == [list(place) for place in itertools.product(*spans)]
+
+
+@pytest.mark.parametrize("index", [(-3, 5, 6), (4, 14, 6), (4, 5, 15), (99, 5, 6)])
+def test_no_point_of_the_lattice_is_near_a_knot_three_steps_beyond_it(index):
+    lattice = Grid((11, 12, 13), (4.0, 4.0, 4.0), (-20.0, 7.0, 30.0))
+    assert not len(_near(Keypoints(lattice.to_mm(torch.tensor([index]).double())), lattice))
+
+
 def test_a_wide_smoothness_leaves_the_affine_motion_that_fits_best(rough, generator):
     knots_mm, vectors_mm = rough.keypoints.points_mm, rough.vectors_mm
     design = torch.cat((knots_mm, torch.ones(60, 1, dtype=torch.float64)), 1)
@@ -166,7 +191,7 @@ def test_a_wide_smoothness_leaves_the_affine_motion_that_fits_best(rough, genera
     assert torch.allclose(found, design @ best, atol=1e-3)
 
 
-@pytest.mark.parametrize("count", [3, 4, 50])
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 50])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_too_few_keypoints_or_a_plane_of_any_direction_are_refused(count, dtype, generator):
     plane = torch.tensor([[40.0, 10.0, -20.0], [5.0, 30.0, 60.0]]).double()

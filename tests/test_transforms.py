@@ -1,4 +1,6 @@
 import dataclasses
+import math
+import struct
 
 import pytest
 import SimpleITK as sitk
@@ -75,9 +77,27 @@ def a_field_with_nan(path):
     write_transform(DenseField(OBLIQUE, displacement_mm), path)
 
 
+def a_field_that_says_to_be_of(*sizes):
+    """One whose header asks for another number of voxels than the file holds."""
+
+    def make(path):
+        write_transform(DenseField(OBLIQUE, torch.zeros(3, *OBLIQUE.shape)), path)
+        own, other = (struct.pack("<3d", *map(float, reversed(shape))) for shape in (OBLIQUE.shape, sizes))
+        content = path.read_bytes()
+        assert content.count(own) == 1
+        path.write_bytes(content.replace(own, other))
+
+    return make
+
+
 @pytest.mark.parametrize(
     ("make", "found"),
     [
+        (a_field_that_says_to_be_of(1e6, 1e6, 1e6), "cannot read found"),
+        (a_field_that_says_to_be_of(2.0**62, 4, 1), "cannot read found"),
+        (a_field_that_says_to_be_of(-6, 7, 9), "cannot read found"),
+        (a_field_that_says_to_be_of(6, 7, math.nan), "cannot read found"),
+        (a_field_that_says_to_be_of(0, 0, 0), "cannot read found"),
         (lambda path: None, "nothing found"),
         (lambda path: path.mkdir(), "a folder found"),
         (not_a_transform, "cannot read found"),

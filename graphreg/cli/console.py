@@ -32,12 +32,12 @@ def note_debug(context: typer.Context, value: bool) -> bool:
 def say(line: str) -> None:
     """A line of the result, on stdout."""
     encoding = sys.stdout.encoding or "utf-8"
-    print(line.encode(encoding, "backslashreplace").decode(encoding))
+    print(_visible(line).encode(encoding, "backslashreplace").decode(encoding))
 
 
 def warn(line: str) -> None:
     """A line on stderr that the user should not miss."""
-    print(f"warning: {line}", file=sys.stderr)
+    print(f"warning: {_visible(line)}", file=sys.stderr)
 
 
 def failure(error: BaseException, debug: bool) -> int:
@@ -46,7 +46,7 @@ def failure(error: BaseException, debug: bool) -> int:
         traceback.print_exception(error)
     line, code = _explain(error)
     if line:
-        print(f"graphreg: {line}", file=sys.stderr)
+        print(f"graphreg: {_visible(line)}", file=sys.stderr)
     return code
 
 
@@ -63,6 +63,11 @@ def _explain(error: BaseException) -> tuple[str, int]:
     if isinstance(error, OSError):
         return f"failed: {_one_line(error)}", FAILED
     return f"failed: {type(error).__name__}: {_one_line(error)} (--debug shows where)", FAILED
+
+
+def _visible(text: str) -> str:
+    """The text with control characters as escapes: names in files must not command the terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def _one_line(error: object) -> str:

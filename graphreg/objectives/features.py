@@ -14,10 +14,12 @@ Gradients of the features are those of linear interpolation, or of the plane thr
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from graphreg.chunks import single_thread
 from graphreg.grid import Grid, sample
 from graphreg.lattice import linear, same_axes, transfer
 from graphreg.records import DenseField, FeatureVolume
@@ -87,7 +89,7 @@ class FeatureDifference:
         else:
             seen = sample(self._moving, self.grid, moved_mm)
         weights = self._weights[chosen]
-        difference = ((seen - self._fixed[:, chosen]).square().mean(0) * weights).sum() / weights.sum()
+        difference = _sum((seen - self._fixed[:, chosen]).square().mean(0) * weights) / _sum(weights)
         penalty = diffusion if self.config.penalty == "diffusion" else bending
         return difference + self.config.smoothness * self._share * penalty(smooth, self.config.control_mm)
 
@@ -112,10 +114,32 @@ class FeatureDifference:
 
 def smoothed(parameters: Tensor) -> Tensor:
     """Twice the mean of the 3^3 neighbourhood: with linear interpolation between, nearly a B-spline."""
-    z, y, x = (_twice_the_mean(size, parameters) for size in parameters.shape[1:])
-    out = torch.einsum("cdhw,xw->cdhx", parameters, x)
-    out = torch.einsum("cdhx,yh->cdyx", out, y)
-    return torch.einsum("cdyx,zd->czyx", out, z)
+    return _Smoothed.apply(parameters)
+
+
+class _Smoothed(torch.autograd.Function):
+    """Products with a matrix along each axis there and, transposed, back. Several threads would round otherwise."""
+
+    @staticmethod
+    def forward(ctx: Any, parameters: Tensor) -> Tensor:
+        with single_thread():
+            matrices = [_twice_the_mean(size, parameters) for size in parameters.shape[1:]]
+            ctx.save_for_backward(*matrices)
+            return _along_axes(parameters, *matrices)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        with single_thread():
+            return _along_axes(gradient, *(matrix.T for matrix in ctx.saved_tensors))
+
+
+def _along_axes(data: Tensor, z: Tensor, y: Tensor, x: Tensor) -> Tensor:
+    """Data (3, d, h, w) with matrices (d, d), (h, h) and (w, w) applied along its axes."""
+    rows = data.flatten(0, 1)
+    rows = y.expand(len(rows), -1, -1) @ (rows @ x.T)
+    columns = rows.unflatten(0, data.shape[:2]).transpose(1, 2).flatten(0, 1)
+    columns = z.expand(len(columns), -1, -1) @ columns
+    return columns.unflatten(0, (data.shape[0], data.shape[2])).transpose(1, 2).contiguous()
 
 
 def _twice_the_mean(size: int, like: Tensor) -> Tensor:
@@ -127,17 +151,22 @@ def _twice_the_mean(size: int, like: Tensor) -> Tensor:
 
 def diffusion(displacement: Tensor, spacing_mm: float) -> Tensor:
     """Sum of the squared first differences of displacements (3, d, h, w), per mm."""
-    return torch.stack([torch.diff(displacement, dim=axis).square().sum() for axis in (1, 2, 3)]).sum() / spacing_mm**2
+    return torch.stack([_sum(torch.diff(displacement, dim=axis).square()) for axis in (1, 2, 3)]).sum() / spacing_mm**2
 
 
 def bending(displacement: Tensor, spacing_mm: float) -> Tensor:
     """Sum of the squared second differences of displacements (3, d, h, w) along each axis and across, per mm^2."""
     total = displacement.new_zeros(())
     for axis in (1, 2, 3):
-        total = total + torch.diff(displacement, n=2, dim=axis).square().sum()
+        total = total + _sum(torch.diff(displacement, n=2, dim=axis).square())
         for other in range(axis + 1, 4):
-            total = total + 2 * torch.diff(torch.diff(displacement, dim=axis), dim=other).square().sum()
+            total = total + 2 * _sum(torch.diff(torch.diff(displacement, dim=axis), dim=other).square())
     return total / spacing_mm**4
+
+
+def _sum(values: Tensor) -> Tensor:
+    """The sum () of an array of few rows, each added up by one thread: its rounding does not depend on their number."""
+    return values.flatten(1).sum(1).sum()
 
 
 def linearised(

@@ -24,7 +24,7 @@ def build(architecture: str, settings: Mapping[str, Any]) -> nn.Module:
         raise ValueError(f"architecture must be one of {', '.join(ARCHITECTURES)}, got {architecture!r}")
     try:
         return ARCHITECTURES[architecture](**settings)
-    except TypeError as error:
+    except (TypeError, RuntimeError) as error:  # a size below zero, or one that no tensor can have
         raise ValueError(f"architecture {architecture!r}: {error}") from error
 
 
@@ -34,12 +34,13 @@ def restore(weights: Weights) -> nn.Module:
     Raises:
         ValueError: weights of another shape than the network of that name.
     """
-    network = build(weights.architecture, weights.settings)
-    own = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    with torch.device("meta"):  # shapes alone: what a file asks for takes no memory before it is known to fit
+        own = {n: tuple(t.shape) for n, t in build(weights.architecture, weights.settings).state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in weights.tensors.items()}
     if own != found:
         wrong = sorted(name for name in own.keys() | found.keys() if own.get(name) != found.get(name))[0]
         raise ValueError(f"{wrong} of shape {own.get(wrong)} needed, found {found.get(wrong)}")
+    network = build(weights.architecture, weights.settings)
     network.load_state_dict(dict(weights.tensors))
     return network.eval()
 

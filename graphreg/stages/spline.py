@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from graphreg.chunks import rows
+from graphreg.chunks import rows, single_thread
 from graphreg.filters import box_max
 from graphreg.grid import Grid
 from graphreg.lattice import cubic, transfer
@@ -90,8 +90,6 @@ def fit(displacements: Displacements, config: SplineConfig = SplineConfig()) -> 
     knots = displacements.keypoints.points_mm.double()
     centre = knots.mean(0)
     knots = knots - centre
-    if len(knots) < 4:
-        raise ValueError(f"A spline needs at least 4 keypoints that are not in one plane, got {len(knots)}")
     smoothness = config.smoothness_mm / displacements.confidence.double()
     weights, affine = _solve(knots, displacements.vectors_mm.double(), smoothness)
     dtype = displacements.vectors_mm.dtype
@@ -119,7 +117,7 @@ def _solve(knots: Tensor, values: Tensor, smoothness: Tensor) -> tuple[Tensor, T
     M = (1 - Q Q') A (1 - Q Q') + c Q Q', with w = M^-1 (1 - Q Q') v: a Cholesky factor, half a general solution.
     """
     count = len(knots)
-    plane = torch.linalg.eigvalsh(knots.T @ knots)  # the factors alone do not see a plane through the rounding
+    plane = torch.linalg.eigvalsh(knots.T @ knots)  # three points are in one; the factors do not see it for rounding
     if bool(plane[0] <= 1e-10 * plane[2]):
         raise ValueError(f"A spline needs at least 4 keypoints that are not in one plane, got {count}")
     system = torch.cdist(knots, knots, compute_mode="donot_use_mm_for_euclid_dist").neg_()
@@ -129,8 +127,9 @@ def _solve(knots: Tensor, values: Tensor, smoothness: Tensor) -> tuple[Tensor, T
     block = q.T @ along
     block.diagonal().add_(block.diagonal().abs().amax())
     projected = torch.addmm(system, torch.cat((q, along), 1), torch.cat((q @ block - along, -q), 1).T)
-    factor, failed = torch.linalg.cholesky_ex(projected)
-    weights = torch.cholesky_solve(values - q @ (q.T @ values), factor)
+    with single_thread():
+        factor, failed = torch.linalg.cholesky_ex(projected)
+        weights = torch.cholesky_solve(values - q @ (q.T @ values), factor)
     affine = torch.linalg.solve_triangular(r, q.T @ values - along.T @ weights, upper=True)
     left = values - system @ weights - affine[0] - knots @ affine[1:]
     if bool(failed) or not bool(left.abs().amax() < 1e-3):

@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from graphreg.io import InputError
+from graphreg.io.datasets.case import can_name_folder
 from graphreg.io.results import plain, require_writable
 from graphreg.study.score import read_errors, read_figures
 from graphreg.study.task import FAILURE, Failure
@@ -33,11 +34,15 @@ def read_study(out: Path) -> dict[str, Any]:
     """study.json of a folder. Raises InputError."""
     try:
         found = json.loads((out / STUDY).read_text(encoding="utf-8"))
-        return {**found, "cases": [{**case, "name": str(case["name"])} for case in found["cases"]]}
+        study = {**found, "cases": [{**case, "name": str(case["name"])} for case in found["cases"]]}
     except OSError as error:
         raise InputError(f"{out}: the folder of a study with {STUDY} needed, found {error.strerror}") from error
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(f"{out / STUDY}: the record of a study needed, found other content") from error
+    for name in (case["name"] for case in study["cases"]):
+        if name == ".." or not name or Path(name).name != name:
+            raise InputError(f"{out / STUDY}: names of cases that are folders of the study needed, found '{name[:80]}'")
+    return study
 
 
 def read_scored(out: Path, names: Sequence[str]) -> list[Scored]:
@@ -84,9 +89,8 @@ def require_names(names: Sequence[str]) -> None:
     taken = {name.casefold() for name in (STUDY, RESULTS, SUMMARY, TABLES, LATEX)}
     wrong = []
     for name in names:
-        plain_name = name and not name.startswith(".") and Path(name).name == name and "\\" not in name
-        if not plain_name or name.casefold() in taken:
-            wrong.append(name)
+        if not can_name_folder(name) or name.casefold() in taken:
+            wrong.append(name[:80])
         taken.add(name.casefold())
     if wrong:
         raise InputError(f"names of cases that folders can have, each one once, needed, found {', '.join(wrong)}")

@@ -4,6 +4,7 @@ Points given in voxels become LPS mm by the header of the image they lie in: not
 """
 
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,9 @@ from graphreg.records import ImagePair, Landmarks
 
 SIDES = ("fixed", "moving")
 MAIN = "landmarks"  # the set of points that experts placed; others have names of their own
+NAME = re.compile(r"[^\W][^/\\:*?\"<>|]*(?<![. ])")  # not what a program takes for an option, a formula or hidden
+DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # what no file of Windows can be called
+LONGEST_NAME = 200  # bytes; file systems take 255
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,12 @@ class DataSet:
 
     name: str
     cases: tuple[Case, ...]
+
+
+def can_name_folder(name: str) -> bool:
+    """Whether a case of this name can have a folder beside the others, on any system and in any program's hands."""
+    plain = name.isprintable() and NAME.fullmatch(name) and not DEVICES.fullmatch(name)
+    return bool(plain) and len(name.encode()) <= LONGEST_NAME
 
 
 def problems_of(dataset: DataSet) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.torch_version import TorchVersion
 
 from graphreg.io.datasets.case import MAIN, SIDES, Case, DataSet, read_table, refuse, voxels_to_mm
 from graphreg.io.errors import PathInput, unsuitable
@@ -55,8 +56,11 @@ def read_lung250m(folder: PathInput) -> DataSet | None:
 def read_pth(path: PathInput) -> dict[int, Tensor]:
     """Voxels (N, 6), float64, by the number of the case, from a file of tensors. Raises InputError.
 
-    Only tensors are taken: a file that would have code run is refused.
+    Only tensors are taken: a file that would have code run is refused, and before torch 2.6 any file, as its reader
+    could be made to run code all the same (CVE-2025-32434).
     """
+    if TorchVersion(torch.__version__) < "2.6":
+        raise unsuitable(path, "torch 2.6 or newer to read this file", torch.__version__)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         found = {_number(key): value.double() for key, value in content.items()}

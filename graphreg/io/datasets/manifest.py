@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from graphreg.io.datasets.case import MAIN, SIDES, Case, DataSet
+from graphreg.io.datasets.case import MAIN, SIDES, Case, DataSet, can_name_folder
 from graphreg.io.datasets.dirlab import COUNT, published_scan
 from graphreg.io.errors import InputError, PathInput, unsuitable
 
@@ -74,8 +74,8 @@ def _stripped(row: dict[str, Any]) -> dict[str, Any]:
 def _name_of(row: dict[str, Any]) -> tuple[str, list[str]]:
     """The name of the case, and what is wrong with it: folders are called by it."""
     name = str(row.get("case", ""))
-    if not name or name in (".", "..") or any(sign in name for sign in '/\\:*?"<>|'):
-        return name, [f"case: a name that a folder can have needed, '{name}' found"]
+    if not can_name_folder(name):
+        return name, [f"case: a name that a folder can have needed, '{name[:80]}' found"]
     return name, []
 
 

@@ -1,0 +1,143 @@
+"""Many registrations in one process: each succeeds, the memory stays as it is, and the errors are told.
+
+Every one is of a phantom of its own, seen in coarse scans, with small settings; it is written as ``graphreg register``
+does and measured through what was written. After a tenth of them as a warm-up the memory (resident set) of the first
+quarter of the rest is compared with that of the last quarter. Exit code 1 where a registration failed or the memory
+grew by more than 5 %. usage:
+
+    python benchmarks/soak.py OUT [--count N] [--seed FIRST]         writes OUT/soak.json
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from regularisers import machine
+
+from graphreg import __version__, summarise, tre
+from graphreg.cli.memory import keep_freed_memory
+from graphreg.config import override, preset
+from graphreg.io import read_transform
+from graphreg.io.results import TRANSFORM, write_json, write_result
+from graphreg.phantom import PhantomConfig, make_phantom
+from graphreg.pipeline import register
+
+SCANS = PhantomConfig(fixed_spacing_mm=(4.0, 5.0), moving_spacing_mm=(4.0, 4.5), vessel_spacing_mm=12.0, landmarks=100)
+CONFIG = override(
+    preset("fast"),
+    """
+field_spacing_mm = 5.0
+[levels.wide]
+spacing_mm = 4.0
+keypoints = {count = 400, separation_mm = 8.0}
+descriptors = {dilation_mm = 4.0, radius_mm = 4.0}
+costs = {radius_mm = 40.0, step_mm = 8.0}
+[levels.coarse]
+spacing_mm = 4.0
+keypoints = {count = 500}
+descriptors = {dilation_mm = 4.0, radius_mm = 4.0}
+costs = {radius_mm = 12.0, step_mm = 4.0}
+[levels.middle]
+spacing_mm = 3.0
+keypoints = {count = 800}
+descriptors = {dilation_mm = 3.0, radius_mm = 3.0}
+costs = {radius_mm = 6.0, step_mm = 3.0}
+[refinement.dense]
+spacing_mm = 4.0
+features = {control_mm = 8.0, points = 10000}
+normalisation = {window_mm = 8.0}
+descent = {iterations = 10}
+""",
+)
+WARM_UP = 0.1  # share of the registrations
+GROWTH = 0.05  # of the memory that is allowed
+
+
+def resident_mib() -> float:
+    """Memory of the process as it is now (Linux)."""
+    words = Path("/proc/self/status").read_text(encoding="ascii").split()
+    return int(words[words.index("VmRSS:") + 1]) / 1024
+
+
+def once(seed: int, folder: Path) -> dict[str, Any]:
+    """Errors of a phantom before and after, seconds and memory; or what went wrong."""
+    phantom = make_phantom(seed, SCANS)
+    pair, marks = phantom.pair, phantom.landmarks
+    start = time.perf_counter()
+    try:
+        done = register(pair, config=CONFIG, device="cpu")
+        write_result(folder, done.field, done.warp(pair.moving), done.keypoints, done.account())
+        errors_mm = tre(read_transform(folder / TRANSFORM), marks)
+    except Exception as error:  # to be told, and the others go on
+        return {"seed": seed, "failure": f"{type(error).__name__}: {error}", "rss_mib": resident_mib()}
+    return {
+        "seed": seed,
+        "seconds": time.perf_counter() - start,
+        "rss_mib": resident_mib(),
+        "initial_mm": (marks.fixed_mm - marks.moving_mm).norm(dim=1).mean().item(),
+        "folding_percent": done.quality.folding_percent,
+        "errors_mm": errors_mm.tolist(),
+    }
+
+
+def growth(rss_mib: list[float]) -> float:
+    """Relative change of the memory from the first to the last quarter of what follows the warm-up."""
+    settled = rss_mib[max(round(WARM_UP * len(rss_mib)), 1) :]
+    quarter = max(len(settled) // 4, 1)
+    return median(settled[-quarter:]) / median(settled[:quarter]) - 1
+
+
+def report(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """What is told of all registrations."""
+    good = [run for run in runs if "errors_mm" in run]
+    every = torch.tensor([error for run in good for error in run["errors_mm"]], dtype=torch.float64)
+    means = torch.tensor([sum(run["errors_mm"]) / len(run["errors_mm"]) for run in good], dtype=torch.float64)
+    rss_mib = [run["rss_mib"] for run in runs]
+    return {
+        "graphreg": __version__,
+        "torch": torch.__version__,
+        "machine": machine(),
+        "registrations": len(runs),
+        "failures": {run["seed"]: run["failure"] for run in runs if "failure" in run},
+        "seconds_each": median(run["seconds"] for run in good) if good else None,
+        "rss_mib": {"first": rss_mib[0], "median": median(rss_mib), "last": rss_mib[-1], "highest": max(rss_mib)},
+        "growth_percent": 100 * growth(rss_mib),
+        "tre_of_landmarks": asdict(summarise(every)) if good else None,
+        "tre_of_pairs": asdict(summarise(means)) if good else None,
+        "worst_seed": good[int(means.argmax())]["seed"] if good else None,
+        "folding_percent_at_most": max((run["folding_percent"] for run in good), default=None),
+        "runs": [{key: value for key, value in run.items() if key != "errors_mm"} for run in runs],
+    }
+
+
+def main() -> int:
+    """Exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--count", type=int, default=500)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    if options.count < 2:
+        parser.error("--count must be at least 2: the first one warms up")
+    keep_freed_memory()
+    runs = []
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(options.count):
+            runs.append(once(options.seed + number, Path(folder)))
+            if (number + 1) % 25 == 0:
+                print(f"{number + 1} of {options.count}: {runs[-1]['rss_mib']:.0f} MiB", file=sys.stderr, flush=True)
+    found = report(runs)
+    write_json(options.out / "soak.json", found)
+    print(json.dumps({key: value for key, value in found.items() if key != "runs"}, indent=2))
+    return int(bool(found["failures"]) or found["growth_percent"] > 100 * GROWTH)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+"""The same scans and settings give the same bytes, whatever shares the machine, the study or the memory with them."""
+
+import subprocess
+from dataclasses import replace
+
+import pytest
+import torch
+from problems import noise
+from test_cli import ENVIRONMENT, FAST, PROGRAM
+from test_pipeline import QUICK, dense
+
+from graphreg import chunks
+from graphreg.config import override, preset
+from graphreg.grid import Grid
+from graphreg.io import read_pair, write_volume
+from graphreg.io.datasets import Case, DataSet
+from graphreg.objectives import FeatureDifference
+from graphreg.phantom import PhantomConfig, make_phantom
+from graphreg.pipeline import register
+from graphreg.records import Displacements, FeatureVolume, Keypoints
+from graphreg.stages.spline import SplineConfig, fit
+from graphreg.study.runner import run_study
+
+LIGHT = FAST.replace("spacing_mm = 3.0", "spacing_mm = 5.0").replace("count = 400", "count = 200")
+RESULT = ("transform.h5", "warped.nii.gz", "keypoints.csv")
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory):
+    """A folder with a coarse phantom pair and settings that go with it."""
+    folder = tmp_path_factory.mktemp("scans")
+    coarse = PhantomConfig(fixed_spacing_mm=(5.0, 6.0), moving_spacing_mm=(5.0, 5.5), vessel_spacing_mm=15.0)
+    pair = make_phantom(1, coarse).pair
+    write_volume(pair.fixed, folder / "fixed.nii.gz")
+    write_volume(pair.moving, folder / "moving.nii.gz")
+    (folder / "fast.toml").write_text(LIGHT)
+    return folder
+
+
+@pytest.fixture(params=[2, 3])
+def threads(request):
+    """More than one thread, and a way to set how many there are."""
+    before = torch.get_num_threads()
+    yield request.param
+    torch.set_num_threads(before)
+
+
+def test_the_command_writes_the_same_bytes_for_any_number_of_threads(scans):
+    found = []
+    for count in ("1", "2", "3"):
+        words = f"register fixed.nii.gz moving.nii.gz --preset fast --config fast.toml -o {count} -q".split()
+        environment = ENVIRONMENT | {"OMP_NUM_THREADS": count, "OMP_WAIT_POLICY": "PASSIVE"}
+        subprocess.run([*PROGRAM, *words], cwd=scans, env=environment, check=True)
+        found.append([(scans / count / name).read_bytes() for name in RESULT])
+    assert found[0] == found[1] == found[2]
+
+
+def test_a_spline_of_as_many_knots_as_any_preset_has_is_the_same_for_any_number_of_threads(generator, threads):
+    """So large a matrix is factored in parts that depend on the threads, if it is left to them."""
+    points_mm = 200 * torch.rand(3072, 3, generator=generator)
+    moved = Displacements(Keypoints(points_mm), torch.randn(3072, 3, generator=generator), torch.ones(3072))
+    where = points_mm[:100] + 1
+    torch.set_num_threads(1)
+    alone = fit(moved, SplineConfig(smoothness_mm=0.3))(where)
+    torch.set_num_threads(threads)
+    assert torch.equal(fit(moved, SplineConfig(smoothness_mm=0.3))(where), alone)
+    assert torch.get_num_threads() == threads
+
+
+def test_an_objective_of_many_points_is_the_same_for_any_number_of_threads(generator, threads):
+    grid = Grid((50, 52, 54), (1.5, 1.5, 1.5))
+    fixed, moving = (FeatureVolume(grid, noise(grid, generator).data[None] / 100) for _ in range(2))
+    weights = torch.rand(grid.shape, generator=generator)
+    objective = FeatureDifference(fixed, moving, weights)
+    parameters = torch.randn(objective.start().shape, generator=generator)
+    found = []
+    for count in (1, threads):
+        torch.set_num_threads(count)
+        at = parameters.clone().requires_grad_()
+        value = objective(at)
+        value.backward()
+        found.append((value.detach(), at.grad))
+    assert torch.equal(found[0][0], found[1][0]) and torch.equal(found[0][1], found[1][1])
+
+
+def test_what_is_worked_on_at_once_changes_a_motion_by_rounding_only(scans, monkeypatch):
+    pair = read_pair(scans / "fixed.nii.gz", scans / "moving.nii.gz")
+    config = replace(QUICK, refinement=(replace(dense("ncc"), spacing_mm=4.0),))
+    whole = register(pair, config=config)
+    monkeypatch.setattr(chunks, "CACHED", 1 << 13)
+    monkeypatch.setattr(Grid.slabs, "__defaults__", (1 << 11,))
+    assert len(list(whole.field.grid.slabs())) > 10
+    parts = register(pair, config=config)
+    assert torch.equal(parts.keypoints.keypoints.points_mm, whole.keypoints.keypoints.points_mm)
+    apart = (parts.field.displacement_mm - whole.field.displacement_mm).norm(dim=0)
+    assert apart.max() < 1e-2 and apart.mean() < 1e-4
+
+
+def test_a_case_of_a_study_depends_neither_on_the_others_nor_on_their_order_nor_on_the_workers(scans, tmp_path):
+    one, other = scans / "fixed.nii.gz", scans / "moving.nii.gz"
+    cases = Case("there", {"fixed": one, "moving": other}), Case("back", {"fixed": other, "moving": one})
+    config = override(preset("fast"), LIGHT)
+    run_study(DataSet("both", cases), config, tmp_path / "one")
+    run_study(DataSet("both", cases[::-1]), config, tmp_path / "two", workers=2)
+    for name in ("there", "back"):
+        for file in RESULT:
+            assert len({(tmp_path / out / name / file).read_bytes() for out in ("one", "two")}) == 1

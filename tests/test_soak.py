@@ -1,0 +1,70 @@
+"""The soak of benchmarks/: two registrations of it, and that it notices what it is there to notice."""
+
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import graphreg
+
+FOLDER = Path(graphreg.__file__).parents[1] / "benchmarks"
+if not FOLDER.is_dir():
+    pytest.skip("an installed package lies without its benchmarks", allow_module_level=True)
+
+
+@pytest.fixture
+def soak(monkeypatch):
+    """The benchmark, which leaves the memory of this process as it is."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import soak
+
+    monkeypatch.setattr(soak, "keep_freed_memory", lambda: None)
+    yield soak
+    for name in [name for name, module in sys.modules.items() if str(FOLDER) in str(getattr(module, "__file__", ""))]:
+        del sys.modules[name]
+
+
+def run(soak, monkeypatch, out, count):
+    monkeypatch.setattr(sys, "argv", ["soak.py", str(out), "--count", str(count)])
+    code = soak.main()
+    return code, json.loads((out / "soak.json").read_text())
+
+
+def test_two_registrations_in_one_process_succeed_and_are_measured(soak, monkeypatch, tmp_path, capsys):
+    code, found = run(soak, monkeypatch, tmp_path, 2)
+    assert (code, found["registrations"], found["failures"]) == (0, 2, {})
+    landmarks, pairs = found["tre_of_landmarks"], found["tre_of_pairs"]
+    assert (landmarks["count"], pairs["count"]) == (200, 2)
+    assert all(run["initial_mm"] > 10 for run in found["runs"])
+    assert landmarks["mean_mm"] == pytest.approx(pairs["mean_mm"]) and pairs["max_mm"] < 3
+    assert json.loads(capsys.readouterr().out) == {key: value for key, value in found.items() if key != "runs"}
+
+
+def test_memory_is_compared_from_the_first_to_the_last_quarter_after_the_warm_up(soak):
+    assert soak.growth([50.0] * 10 + [100.0] * 90) == 0
+    assert soak.growth([100.0, 100.0]) == 0
+    leak = [100.0 + number for number in range(40)]  # 4 warm up; medians of 104 to 112 and of 131 to 139
+    assert soak.growth(leak) == pytest.approx(135 / 108 - 1)
+
+
+@pytest.mark.parametrize(("rss_mib", "fails"), [([100.0] * 4, False), ([100.0, 100.0, 104.0, 106.0], True)])
+def test_memory_that_grows_by_more_than_a_twentieth_is_a_failure(soak, monkeypatch, tmp_path, rss_mib, fails):
+    def once(seed, _):
+        figures = {"seed": seed, "seconds": 1.0, "initial_mm": 9.0, "folding_percent": 0.0}
+        return figures | {"rss_mib": rss_mib[seed], "errors_mm": [1.0, 2.0]}
+
+    monkeypatch.setattr(soak, "once", once)
+    assert run(soak, monkeypatch, tmp_path, 4)[0] == int(fails)
+
+
+def test_a_registration_that_fails_is_told_and_the_others_go_on(soak, monkeypatch, tmp_path):
+    def broken(*_, **__):
+        raise ValueError("no lung found")
+
+    monkeypatch.setattr(soak, "register", broken)
+    nobody = SimpleNamespace(pair=None, landmarks=None)
+    monkeypatch.setattr(soak, "make_phantom", lambda *_: nobody)
+    code, found = run(soak, monkeypatch, tmp_path, 3)
+    assert code == 1 and found["failures"] == {str(seed): "ValueError: no lung found" for seed in range(3)}
