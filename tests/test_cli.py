@@ -372,7 +372,7 @@ WRONG = {
     ),
     "flat": ([PAIR[0], "flat.nii.gz"], "flat.nii.gz: a 3-D image needed, a 2-D image of 86 x 62 pixels found"),
     "film": (["film.nii.gz", PAIR[1]], "film.nii.gz: one 3-D image needed, a 4-D image of 9 x 9 x 9 x 2 voxels found"),
-    "text": (["text.nii.gz", PAIR[1]], "text.nii.gz: a NIfTI, MetaImage or NRRD image needed"),
+    "text": (["text.nii.gz", PAIR[1]], "text.nii.gz: a NIfTI image needed"),
     "no dicom": (["nodicom", PAIR[1]], "nodicom: a folder with one DICOM series needed, no series found"),
     "NaN": (["broken.nii.gz", PAIR[1]], "broken.nii.gz: an image of finite values needed"),
     "constant": (["constant.nii.gz", PAIR[1]], "constant.nii.gz: an image with contrast needed, the value 7"),

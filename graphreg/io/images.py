@@ -16,9 +16,10 @@ from torch import Tensor
 
 from graphreg.grid import Grid
 from graphreg.io.dicom import read_series
-from graphreg.io.errors import InputError, PathInput, unsuitable
+from graphreg.io.errors import InputError, PathInput, exists, unsuitable
 from graphreg.io.files import atomic_path, require_suffix
-from graphreg.io.nifti import require_sound
+from graphreg.io.formats import NEED, open_image, reason
+from graphreg.io.headers import require_plausible
 from graphreg.records import ImagePair, Volume
 
 WRITABLE = (".nii.gz", ".nii", ".mha", ".nrrd")
@@ -64,6 +65,16 @@ def read_mask(path: PathInput, grid: Grid, image: PathInput = "the image") -> Te
     return mask
 
 
+def read_grid(path: PathInput) -> Grid:
+    """Where the voxels of an image sit, from its header alone where it has one. Raises InputError."""
+    if not Path(path).is_file():
+        return read_volume(path).grid
+    with quiet():
+        reader = open_image(path, voxels=False)
+    _require_scalar_3d(path, reader)
+    return _checked_grid(path, reader) if reader.GetDimension() == 3 else read_volume(path).grid
+
+
 def write_volume(volume: Volume | tuple[Grid, Tensor], path: PathInput, as_float: bool = False) -> None:
     """An image to .nii.gz, .nii, .mha or .nrrd, whole or not at all.
 
@@ -106,7 +117,7 @@ def to_sitk(grid: Grid, data: Tensor) -> sitk.Image:
     return image
 
 
-def grid_of(image: sitk.Image) -> Grid:
+def grid_of(image: sitk.Image | sitk.ImageFileReader) -> Grid:
     """Where the voxels of a 3-D image of SimpleITK sit. Raises ValueError."""
     width, height, depth = image.GetSize()
     c = image.GetDirection()
@@ -126,31 +137,36 @@ def quiet() -> Iterator[None]:
 
 
 def _read(path: PathInput) -> tuple[Grid, Tensor]:
-    if not Path(path).exists():
+    if not exists(path):
         raise unsuitable(path, "an image file or DICOM series folder", "nothing")
     with quiet():
         image = read_series(path) if Path(path).is_dir() else _read_file(path)
-    if min(image.GetSize()) < 2:
-        raise unsuitable(path, "a 3-D image", f"{_size(image)} voxels")
-    try:
-        return grid_of(image), torch.from_numpy(sitk.GetArrayFromImage(image))
-    except ValueError as error:
-        raise InputError(f"{path}: {error}") from None
+    return _checked_grid(path, image), torch.from_numpy(sitk.GetArrayFromImage(image))
 
 
 def _read_file(path: PathInput) -> sitk.Image:
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
+    reader = open_image(path)
+    _require_scalar_3d(path, reader)
+    if reader.GetDimension() == 3:
+        _checked_grid(path, reader)
     try:
-        reader.ReadImageInformation()
-        _require_scalar_3d(path, reader)
         reader.SetOutputPixelType(sitk.sitkFloat32)
         image = reader.Execute()
     except RuntimeError as error:
-        raise unsuitable(path, "a NIfTI, MetaImage or NRRD image", _reason(error)) from None
-    require_sound(path)
+        raise unsuitable(path, NEED, reason(error)) from None
     further = image.GetDimension() - 3
     return image[(slice(None),) * 3 + (0,) * further] if further else image  # a slice is a copy
+
+
+def _checked_grid(path: PathInput, image: sitk.Image | sitk.ImageFileReader) -> Grid:
+    if min(image.GetSize()) < 2:
+        raise unsuitable(path, "a 3-D image", f"{_size(image)} voxels")
+    try:
+        grid = grid_of(image)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from None
+    require_plausible(path, grid)
+    return grid
 
 
 def _require_scalar_3d(path: PathInput, reader: sitk.ImageFileReader) -> None:
@@ -161,12 +177,6 @@ def _require_scalar_3d(path: PathInput, reader: sitk.ImageFileReader) -> None:
         raise unsuitable(path, "one 3-D image", f"a {len(size)}-D image of {_size(reader)} voxels")
     if reader.GetNumberOfComponents() > 1:
         raise unsuitable(path, "one value per voxel", f"{reader.GetNumberOfComponents()} (colours or vectors)")
-
-
-def _reason(error: RuntimeError) -> str:
-    if "orthonormal" in str(error):
-        return "axes that are not at right angles"
-    return "a file that SimpleITK cannot read"
 
 
 def _size(image: sitk.Image | sitk.ImageFileReader) -> str:

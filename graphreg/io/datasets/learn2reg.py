@@ -11,8 +11,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from graphreg.io.datasets.case import MAIN, SIDES, Case, DataSet, grid_at, read_table, refuse, voxels_to_mm
+from graphreg.io.datasets.case import MAIN, SIDES, Case, DataSet, read_table, refuse, voxels_to_mm
 from graphreg.io.errors import PathInput, unsuitable
+from graphreg.io.images import read_grid
 
 SUFFIX = ".nii.gz"
 SETS = (MAIN, "keypoints")
@@ -24,7 +25,7 @@ class VoxelCase(Case):
     """A pair of NIfTI files with a csv file of voxels, from 0 in (x, y, z), for each image."""
 
     def _points(self, side: str, name: str) -> Tensor:
-        return voxels_to_mm(read_table(self.inputs[f"{side}_{name}"], 3), grid_at(self.inputs[side]))
+        return voxels_to_mm(read_table(self.inputs[f"{side}_{name}"], 3), read_grid(self.inputs[side]))
 
 
 def read_learn2reg(path: PathInput) -> DataSet | None:
