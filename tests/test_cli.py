@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from problems import LARGER, noise
+from problems import FAST, LARGER, noise
 from test_dicom import SLICES, dicom
 
 import graphreg
@@ -30,29 +30,6 @@ from graphreg.records import DenseField, Volume
 RESULT = {"transform.h5", "warped.nii.gz", "keypoints.csv", "registration.json"}
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(graphreg.__file__).parents[1])}
 PROGRAM = [sys.executable, "-m", "graphreg"]
-FAST = """
-field_spacing_mm = 5.0
-[levels.wide]
-spacing_mm = 3.0
-keypoints = {count = 400}
-descriptors = {dilation_mm = 3.0, radius_mm = 3.0}
-costs = {radius_mm = 36.0, step_mm = 6.0}
-[levels.coarse]
-spacing_mm = 3.0
-keypoints = {count = 400}
-descriptors = {dilation_mm = 3.0, radius_mm = 3.0}
-costs = {radius_mm = 9.0, step_mm = 3.0}
-[levels.middle]
-spacing_mm = 3.0
-keypoints = {count = 400}
-descriptors = {dilation_mm = 3.0, radius_mm = 3.0}
-costs = {radius_mm = 6.0, step_mm = 3.0}
-[refinement.dense]
-spacing_mm = 4.0
-features = {control_mm = 8.0, points = 5000}
-normalisation = {window_mm = 6.0}
-descent = {iterations = 10}
-"""
 SETTINGS = ["--preset", "fast", "--config", "fast.toml"]
 PAIR = ["ph/fixed.nii.gz", "ph/moving.nii.gz"]
 REGISTER = ["register", *PAIR, *SETTINGS]

@@ -96,9 +96,9 @@ def test_errors_csv_holds_every_landmark(tiny, tmp_path):
 
 
 def test_a_real_registration_is_written_as_register_does(tmp_path):
+    from graphreg.cli.phantom_study import write_phantom_study
     from test_cli import FAST
 
-    from graphreg.cli.phantom_study import write_phantom_study
     from graphreg.config import override, preset
     from graphreg.io.datasets import read_dataset
 

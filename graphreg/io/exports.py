@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from graphreg.grid import EXACT, Grid, sample
-from graphreg.io.errors import InputError, PathInput, unsuitable
+from graphreg.io.errors import InputError, PathInput, exists, unsuitable
 from graphreg.io.files import atomic_path, require_suffix
 from graphreg.io.formats import open_image, reason
 from graphreg.io.images import WRITABLE, grid_of, quiet, to_sitk
@@ -115,8 +115,8 @@ def _read_voxels(path: PathInput, fixed: Grid, moving: Grid) -> DenseField:
 def _read(path: PathInput, layout: str, size: tuple[int, ...] | None = None) -> sitk.Image:
     """The image in a file of some layout; of this size (x, y, z, 3) where it is given."""
     need = f"a displacement field as {layout} has it"
-    if not Path(path).is_file():
-        raise unsuitable(path, need, "a folder" if Path(path).exists() else "nothing")
+    if not exists(path) or not Path(path).is_file():
+        raise unsuitable(path, need, "a folder" if exists(path) else "nothing")
     with quiet():
         reader = open_image(path)
         _require_shape(path, need, reader, size)

@@ -17,7 +17,8 @@ from graphreg.io.errors import PathInput, unsuitable
 CHUNK = 1 << 24  # bytes, a multiple of every voxel size
 ZLIB_OR_GZIP = 47  # as zlib counts: the widest window, either header
 SPACING_MM = (0.01, 100.0)  # of chests, of mice and of men
-EXTENT_MM = 4000.0
+EXTENT_MM = 2500.0
+VOLUME_MM3 = 2e9
 ORIGIN_MM = 1e5  # beyond it single precision no longer tells tenths of a millimetre
 
 
@@ -94,9 +95,9 @@ def require_plausible(path: PathInput, grid: Grid) -> None:
         need = f"a spacing of {SPACING_MM[0]:g} to {SPACING_MM[1]:g} mm"
         raise unsuitable(path, need, " x ".join(f"{s:.6g}" for s in spacing))
     extent_mm = [n * s for n, s in zip(grid.shape[::-1], spacing, strict=True)]
-    if max(extent_mm) > EXTENT_MM:
-        found = " x ".join(f"{length:.6g}" for length in extent_mm)
-        raise unsuitable(path, f"an image of at most {EXTENT_MM:g} mm along each axis", f"{found} mm")
+    if max(extent_mm) > EXTENT_MM or math.prod(extent_mm) > VOLUME_MM3:
+        need = f"an image of at most {EXTENT_MM:g} mm along each axis and {VOLUME_MM3 / 1e9:g} cubic metres"
+        raise unsuitable(path, need, " x ".join(f"{length:.6g}" for length in extent_mm) + " mm")
     if max(map(abs, origin)) > ORIGIN_MM:
         found = ", ".join(f"{o:.6g}" for o in origin)
         raise unsuitable(path, f"an origin within {ORIGIN_MM:g} mm", f"({found})")

@@ -33,7 +33,7 @@ def read_pair(
     with quiet(), ThreadPoolExecutor() as pool:  # unpacking takes most of the time, and SimpleITK lets go of Python
         volumes = list(pool.map(read_volume, (fixed, moving)))
     masks = (
-        read_mask(mask, volume.grid, image) if mask is not None else None
+        _read_lungs(mask, volume.grid, image) if mask is not None else None
         for mask, volume, image in zip((fixed_mask, moving_mask), volumes, (fixed, moving), strict=True)
     )
     return ImagePair(volumes[0], volumes[1], *masks)
@@ -62,6 +62,13 @@ def read_mask(path: PathInput, grid: Grid, image: PathInput = "the image") -> Te
     mask = data != 0
     if not bool(mask.any()):
         raise unsuitable(path, "a mask with voxels that are not zero", "an empty mask")
+    return mask
+
+
+def _read_lungs(path: PathInput, grid: Grid, image: PathInput) -> Tensor:
+    mask = read_mask(path, grid, image)
+    if bool(mask.all()):
+        raise unsuitable(path, "a mask of the lungs, with voxels around them,", "one that is set everywhere")
     return mask
 
 

@@ -26,7 +26,8 @@ BYTES = {
     **dict.fromkeys(("short", "short int", "signed short", "signed short int", "int16", "int16_t"), 2),
     **dict.fromkeys(("ushort", "unsigned short", "unsigned short int", "uint16", "uint16_t"), 2),
     **dict.fromkeys(("int", "signed int", "int32", "int32_t", "uint", "unsigned int", "uint32", "uint32_t"), 4),
-    **dict.fromkeys(("longlong", "long long", "int64", "int64_t", "ulonglong", "uint64", "uint64_t"), 8),
+    **dict.fromkeys((f"{sign}long long{end}" for sign in ("", "signed ", "unsigned ") for end in ("", " int")), 8),
+    **dict.fromkeys(("longlong", "int64", "int64_t", "ulonglong", "uint64", "uint64_t"), 8),
     "float": 4,
     "double": 8,
 }
@@ -74,17 +75,24 @@ def _require_geometry(path: PathInput, fields: dict[str, str], count: int) -> No
         raise unsuitable(path, "space units of mm", fields["space units"][:80])
     (across,) = whole_numbers(path, "space dimension", fields.get("space dimension", "3"), 1)
     if "space directions" in fields:
-        vectors = [v for v in re.sub(r"\s", "", fields["space directions"]).replace("none", "").split(")") if v]
-        for vector in vectors:
-            finite_numbers(path, "space directions", vector.lstrip("(").replace(",", " "), across)
-        if len(vectors) != across:
-            raise unsuitable(path, f"space directions of {across} axes", f"{len(vectors)}")
+        _require_directions(path, fields["space directions"], across)
     elif "spacings" in fields:
         positive_numbers(path, "spacings", fields["spacings"], count)
     else:
         raise unsuitable(path, "a header with space directions or spacings", "none")
     if "space origin" in fields:
         finite_numbers(path, "space origin", fields["space origin"].strip("()").replace(",", " "), across)
+
+
+def _require_directions(path: PathInput, text: str, across: int) -> None:
+    """One vector for each axis of space; axes of other things have none."""
+    vectors = [v for v in re.sub(r"\s", "", text).replace("none", "").split(")") if v]
+    for vector in vectors:
+        numbers = finite_numbers(path, "space directions", vector.lstrip("(").replace(",", " "), across)
+        if not any(numbers):
+            raise unsuitable(path, "space directions above 0", text[:80])
+    if len(vectors) != across:
+        raise unsuitable(path, f"space directions of {across} axes", f"{len(vectors)}")
 
 
 def _require_voxels(path: PathInput, fields: dict[str, str], count: int, start: int, counted: bool) -> None:

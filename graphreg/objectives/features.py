@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from graphreg.checks import require_numbers
 from graphreg.grid import Grid, sample
 from graphreg.lattice import linear, same_axes, transfer
 from graphreg.records import DenseField, FeatureVolume
@@ -40,6 +41,7 @@ class FeatureConfig:
     jitter_mm: float = 1.0  # standard deviation of the samples of a linearised gradient
 
     def __post_init__(self) -> None:
+        require_numbers(self)
         for name, value, known in (("penalty", self.penalty, PENALTIES), ("gradient", self.gradient, GRADIENTS)):
             if value not in known:
                 raise ValueError(f"refinement {name} must be one of {', '.join(known)}, got {value!r}")

@@ -4,7 +4,6 @@ By the file ``*_dataset.json``, or by the names alone: 0000 is fixed, 0001 is mo
 files do not tell. ``landmarks`` are from experts, ``keypoints`` from an algorithm.
 """
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import Tensor
 from graphreg.io.datasets.case import MAIN, SIDES, Case, DataSet, read_table, refuse, voxels_to_mm
 from graphreg.io.errors import PathInput, unsuitable
 from graphreg.io.images import read_grid
+from graphreg.io.json_text import parse_json
 
 SUFFIX = ".nii.gz"
 SETS = (MAIN, "keypoints")
@@ -44,7 +44,7 @@ def read_learn2reg(path: PathInput) -> DataSet | None:
 def _listed(path: Path) -> tuple[str, list[Pair]]:
     """Name and pairs of a json file: whichever of its lists hold objects with fixed and moving."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = parse_json(path.read_text(encoding="utf-8-sig"))
         lists = {key: value for key, value in content.items() if isinstance(value, list)}
         pairs = {
             key: [(path.parent / e["fixed"], path.parent / e["moving"]) for e in entries if _is_pair(e)]
