@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, get_args
 
+from graphreg.checks import require_numbers
 from graphreg.objectives import CubeConfig, FeatureConfig
 from graphreg.regularisers import BeliefPropagation, GraphRegNet, Independent, MeanField, Regulariser
 from graphreg.stages.alignment import AlignmentConfig
@@ -40,6 +41,7 @@ class LevelConfig:
     spline: SplineConfig = SplineConfig()
 
     def __post_init__(self) -> None:
+        require_numbers(self)
         if not self.spacing_mm > 0:
             raise ValueError(f"{self.name}.spacing_mm must be positive, got {self.spacing_mm}")
 
@@ -64,6 +66,7 @@ class RefinementConfig:
     descent: DescentConfig = DescentConfig()
 
     def __post_init__(self) -> None:
+        require_numbers(self)
         for name, value, known in (("objective", self.objective, OBJECTIVES), ("metric", self.metric, METRICS)):
             if value not in known:
                 raise ValueError(f"{self.name}.{name} must be one of {', '.join(known)}, got {value!r}")
@@ -89,6 +92,7 @@ class RegistrationConfig:
     field_spacing_mm: float = 2.0  # of the dense field
 
     def __post_init__(self) -> None:
+        require_numbers(self)
         if self.regulariser not in REGULARISERS:
             raise ValueError(f"regulariser must be one of {', '.join(REGULARISERS)}, got {self.regulariser!r}")
         if not self.levels:
@@ -179,7 +183,11 @@ def override(config: RegistrationConfig, toml: str) -> RegistrationConfig:
     Raises:
         ValueError: not TOML, an unknown name, a value of another type, or one that is out of range.
     """
-    return _override(config, tomllib.loads(toml), "")
+    try:
+        values = tomllib.loads(toml)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    return _override(config, values, "")
 
 
 def _override(config: Any, values: Mapping[str, Any], path: str) -> Any:

@@ -13,7 +13,7 @@ from graphreg.grid import Grid, mask_corners_mm
 from graphreg.monitor import Monitor
 from graphreg.records import ImagePair, Volume
 from graphreg.stages.alignment import Affine, align_masks
-from graphreg.stages.mask import find_lungs
+from graphreg.stages.mask import find_lungs, require_air
 from graphreg.stages.resampling import crop, identity, prepare, region, resample_mask
 
 MARGIN_MM = 10.0  # of a working grid around the fixed lungs
@@ -49,10 +49,18 @@ def find_masks(pair: ImagePair, config: RegistrationConfig, monitor: Monitor) ->
     """Lung masks (D, H, W) of the fixed and the moving image: those of the pair, found where it has none."""
     with monitor.stage("mask"):
         with about("fixed image"):
-            fixed_mask = find_lungs(pair.fixed, config.mask) if pair.fixed_mask is None else pair.fixed_mask
+            fixed_mask = _lungs(pair.fixed, pair.fixed_mask, config)
         with about("moving image"):
-            moving_mask = find_lungs(pair.moving, config.mask) if pair.moving_mask is None else pair.moving_mask
+            moving_mask = _lungs(pair.moving, pair.moving_mask, config)
     return fixed_mask, moving_mask
+
+
+def _lungs(image: Volume, mask: Tensor | None, config: RegistrationConfig) -> Tensor:
+    """The mask, or that of the lungs where there is none; they hold air in either case."""
+    if mask is None:
+        return find_lungs(image, config.mask)
+    require_air(image, mask, config.mask)
+    return mask
 
 
 def open_scene(pair: ImagePair, masks: tuple[Tensor, Tensor], config: RegistrationConfig, monitor: Monitor) -> Scene:

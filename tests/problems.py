@@ -11,6 +11,31 @@ from graphreg.records import CostVolume, DenseField, Keypoints, Quality, Volume
 from graphreg.stages.cost_volume import label_grid
 from graphreg.stages.graph import GraphConfig, connect
 
+# settings that suit the coarse phantom
+FAST = """
+field_spacing_mm = 5.0
+[levels.wide]
+spacing_mm = 3.0
+keypoints = {count = 400}
+descriptors = {dilation_mm = 3.0, radius_mm = 3.0}
+costs = {radius_mm = 36.0, step_mm = 6.0}
+[levels.coarse]
+spacing_mm = 3.0
+keypoints = {count = 400}
+descriptors = {dilation_mm = 3.0, radius_mm = 3.0}
+costs = {radius_mm = 9.0, step_mm = 3.0}
+[levels.middle]
+spacing_mm = 3.0
+keypoints = {count = 400}
+descriptors = {dilation_mm = 3.0, radius_mm = 3.0}
+costs = {radius_mm = 6.0, step_mm = 3.0}
+[refinement.dense]
+spacing_mm = 4.0
+features = {control_mm = 8.0, points = 5000}
+normalisation = {window_mm = 6.0}
+descent = {iterations = 10}
+"""
+
 
 def grid_of(shape: tuple[int, int, int], spacing: list[float], origin: list[float], angles: list[float], flip: bool):
     """A grid turned by angles (degrees about x, y, z), its first axis mirrored where asked."""

@@ -15,7 +15,7 @@ FILES = {name.removesuffix(".__init__"): path for name, path in FILES.items()}
 TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in FILES.items()}
 
 # part of the package -> parts that it may import; "" is graphreg/__init__.py, with the version
-VALUES = {"grid", "records", "filters", "lattice", "chunks"}
+VALUES = {"grid", "records", "filters", "lattice", "chunks", "checks"}
 WORK = VALUES | {"stages", "regularisers", "objectives", "phantom", "analysis"}
 RUNS = WORK | {"config", "monitor", "scene", "refining", "assessment", "pipeline"}
 LAYERS = {
@@ -23,6 +23,7 @@ LAYERS = {
     "filters": {"chunks"},
     "lattice": {"grid"},
     "chunks": set(),
+    "checks": set(),
     "records": {"grid"},
     "stages": VALUES,  # never one another
     "regularisers": VALUES | {"regularisers"},
@@ -30,7 +31,7 @@ LAYERS = {
     "phantom": VALUES | {"phantom"},
     "analysis": VALUES | {"analysis", "stages"},
     "io": VALUES | {"io"},
-    "config": {"stages", "regularisers", "objectives"},
+    "config": {"checks", "stages", "regularisers", "objectives"},
     "monitor": set(),
     "scene": WORK | {"config", "monitor"},
     "refining": WORK | {"config", "monitor", "scene"},

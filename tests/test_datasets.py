@@ -56,7 +56,9 @@ def image(path, grid):
 
 def mask(path, grid):
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_volume((grid, torch.ones(grid.shape, dtype=torch.bool)), path)
+    inside = torch.ones(grid.shape, dtype=torch.bool)
+    inside[0, 0, 0] = False
+    write_volume((grid, inside), path)
 
 
 def text(path, content):
@@ -247,7 +249,7 @@ def test_voxels_of_learn2reg_go_through_the_header_of_their_image(lungct, by):
     assert near(landmarks.fixed_mm, [[6.4, 25.2, 42.0], [10.0, 20.0, 30.0]])
     assert near(landmarks.moving_mm, [[4.0, 1.0, -3.0], [1.0, 1.0, 1.0]])
     pair = case.read()
-    assert pair.fixed.grid.shape == (5, 6, 7) and pair.fixed_mask.all() and pair.moving_mask.shape == (6, 5, 8)
+    assert pair.fixed.grid.shape == (5, 6, 7) and (~pair.fixed_mask).sum() == 1 and pair.moving_mask.shape == (6, 5, 8)
     assert not problems_of(dataset)
 
 
@@ -342,7 +344,7 @@ def test_a_manifest_names_pairs_by_paths_beside_it(table, suffix):
     assert (one.name, two.name, one.fixed_is_inhale, one.published_identity_mm) == ("first", "second", None, None)
     assert one.landmarks()["landmarks"].moving_mm.tolist() == [[0, 0, 0]]
     assert two.landmarks()["landmarks"].moving_mm.tolist() == [[10, 20, 30]]
-    assert one.read().moving_mask.all() and two.read().moving_mask is None
+    assert (~one.read().moving_mask).sum() == 1 and two.read().moving_mask is None
 
 
 def test_every_fault_of_a_manifest_is_told_at_once(table):
@@ -401,7 +403,7 @@ def test_files_that_went_or_broke_since_are_problems(table):
     (table / "manifest.csv").write_text("case,fixed,moving,fixed_mask\nq,a.nii.gz,b.nii.gz,a_mask.nii.gz\n")
     dataset = read_dataset(table)
     (table / "b.nii.gz").write_bytes(b"broken")
-    assert "a NIfTI, MetaImage or NRRD image needed" in problems_of(dataset)[0]
+    assert "a NIfTI image needed" in problems_of(dataset)[0]
     for name in ("b.nii.gz", "a_mask.nii.gz"):
         (table / name).unlink()
     assert problems_of(dataset) == [

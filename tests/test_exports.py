@@ -259,7 +259,7 @@ def a_transform_that_runs_the_other_way(path):
     [
         (lambda path: None, "nothing found"),
         (lambda path: path.mkdir(), "a folder found"),
-        (a_text, "a file that SimpleITK cannot read found"),
+        (a_text, "an NRRD header needed, another one or none found"),
         (a_scalar_image, "1 at each of 3 x 4 x 5 found"),
         (a_plane_of_vectors, "3 at each of 4 x 4 found"),
         (a_field_with_nan, "NaN or infinity found"),

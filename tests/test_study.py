@@ -96,7 +96,7 @@ def test_errors_csv_holds_every_landmark(tiny, tmp_path):
 
 
 def test_a_real_registration_is_written_as_register_does(tmp_path):
-    from test_cli import FAST
+    from problems import FAST
 
     from graphreg.cli import main
     from graphreg.config import override, preset

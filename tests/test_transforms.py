@@ -100,7 +100,7 @@ def a_field_that_says_to_be_of(*sizes):
         (a_field_that_says_to_be_of(0, 0, 0), "cannot read found"),
         (lambda path: None, "nothing found"),
         (lambda path: path.mkdir(), "a folder found"),
-        (not_a_transform, "cannot read found"),
+        (not_a_transform, "cannot be read: no HDF5 file as ITK writes it found"),
         (a_translation, "3-D TranslationTransform found"),
         (a_field_of_a_plane, "2-D DisplacementFieldTransform found"),
         (a_field_with_nan, "NaN or infinite displacements found"),

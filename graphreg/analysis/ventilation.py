@@ -20,6 +20,7 @@ from torch import Tensor
 
 from graphreg.analysis.quality import mask_volume_mm3
 from graphreg.analysis.regions import jacobian_on
+from graphreg.checks import require_numbers
 from graphreg.filters import gaussian
 from graphreg.grid import Grid, box
 from graphreg.records import DenseField, ImagePair, Volume
@@ -35,6 +36,7 @@ class VentilationConfig:
     air_hu: tuple[float, float] = (-1000.0, -250.0)  # HU from which air is told, the lower end excluded
 
     def __post_init__(self) -> None:
+        require_numbers(self)
         if not 0 <= self.smoothing_mm < math.inf:
             raise ValueError(f"Smoothing must be a length in mm, not negative, got {self.smoothing_mm}")
         if not 0 < self.block_mm < math.inf:

@@ -5,6 +5,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from errno import EACCES, EISDIR, ELOOP, ENAMETOOLONG, ENOTDIR, EPERM
 
 import typer
 from rich.console import Console
@@ -13,6 +14,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from graphreg.monitor import Progress as Listener
 
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
+# errors of a path rather than of the machine
+ABOUT_PATHS = (EACCES, EPERM, ENAMETOOLONG, ELOOP, ENOTDIR, EISDIR)
 
 
 @dataclass
@@ -60,6 +63,8 @@ def _explain(error: BaseException) -> tuple[str, int]:
         return _one_line(usage()) + hint, WRONG
     if isinstance(error, ValueError):
         return _one_line(error), WRONG
+    if isinstance(error, OSError) and error.errno in ABOUT_PATHS and error.filename:
+        return f"{error.filename}: a path that can be used needed, found: {str(error.strerror).lower()}", WRONG
     if isinstance(error, OSError):
         return f"failed: {_one_line(error)}", FAILED
     return f"failed: {type(error).__name__}: {_one_line(error)} (--debug shows where)", FAILED

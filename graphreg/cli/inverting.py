@@ -25,7 +25,10 @@ Reference = Annotated[Path, typer.Option(metavar="MOVING", help="The image over 
 Mask = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Where it must be right, on the grid of MOVING, as its lungs.")
 ]
-Spacing = Annotated[float, typer.Option(metavar="MM", min=0.1, help="Spacing of the field that is written.")]
+Spacing = Annotated[
+    float,
+    typer.Option(metavar="MM", min=0.1, max=100, callback=options.finite, help="Spacing of the field that is written."),
+]
 
 
 def invert(

@@ -54,7 +54,14 @@ Labels = Annotated[
 ]
 FixedPhase = Annotated[Phase, typer.Option("--phase", help="What FIXED is; auto: inhale if its lungs are the larger.")]
 Smoothing = Annotated[
-    float, typer.Option(metavar="MM", min=0, help="Standard deviation of the Gaussian over the maps in the lungs.")
+    float,
+    typer.Option(
+        metavar="MM",
+        min=0,
+        max=100,
+        callback=options.finite,
+        help="Standard deviation of the Gaussian over the maps in the lungs.",
+    ),
 ]
 
 

@@ -1,5 +1,6 @@
 """The options that verbs share, each described once."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +12,7 @@ from graphreg.config import PRESETS, REGULARISERS, RegistrationConfig, override
 from graphreg.config import preset as named_preset
 from graphreg.io import InputError
 
+SEEDS = 2**63  # as torch takes them
 IMAGE = "NIfTI, MetaImage or NRRD file, or folder of a DICOM series"
 
 Fixed = Annotated[Path, typer.Argument(metavar="FIXED", help=f"{IMAGE}, in HU.")]
@@ -44,7 +46,12 @@ Device = Annotated[
         metavar="NAME", help="auto (CUDA where there is one, else CPU), cpu or cuda; mps is not supported yet."
     ),
 ]
-Seed = Annotated[int, typer.Option(metavar="N", help="Of the points that the refinement looks at in each step.")]
+Seed = Annotated[
+    int,
+    typer.Option(
+        metavar="N", min=-SEEDS, max=SEEDS - 1, help="Of the points that the refinement looks at in each step."
+    ),
+]
 PhantomSeed = Annotated[int, typer.Option(metavar="N", min=0, help="Every number is another patient and breath.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace another result in OUT, once the new one is computed.")]
 Strict = Annotated[
@@ -54,6 +61,13 @@ Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress bar and 
 Debug = Annotated[
     bool, typer.Option("--debug", callback=note_debug, is_eager=True, help="Show the traceback of an error.")
 ]
+
+
+def finite(value: float) -> float:
+    """Callback of lengths: NaN passes every comparison with limits."""
+    if not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is no length")
+    return value
 
 
 def settings_of(

@@ -1,11 +1,23 @@
 """A folder with one DICOM series -> an image of SimpleITK in HU, through GDCM. No tag of the patient is repeated."""
 
+import math
+import os
+import struct
+
 import SimpleITK as sitk
 import torch
 
 from graphreg.io.errors import PathInput, unsuitable
 
 NEED = "a folder with one DICOM series"
+HEAD = 1 << 16  # bytes in which the tags of a slice stand
+SPACING = "0028|0030"
+GEOMETRY = {"0020|0032": ("a position", 3), "0020|0037": ("an orientation", 6), SPACING: ("a pixel spacing", 2)}
+RESCALE = {
+    "0028|1052": "a rescale intercept",
+    "0028|1053": "a rescale slope",
+}  # GDCM takes 0 and 1 for what is no number
+PACKED = 2000  # times as large as its file is no slice that was compressed
 
 
 def read_series(path: PathInput) -> sitk.Image:
@@ -15,24 +27,82 @@ def read_series(path: PathInput) -> sitk.Image:
         raise unsuitable(path, NEED, f"{len(series)} series" if series else "no series")
     names = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(path), series[0])
     try:
-        origins = [_origin(path, name) for name in names]
+        places = [_place(path, name) for name in names]
+        _require_one_plane(path, places)
         image = sitk.ReadImage(names, sitk.sitkFloat32)
     except RuntimeError:
         raise unsuitable(path, NEED, "slices that do not form one volume") from None
-    _require_even_stack(path, image, origins)
+    _require_even_stack(path, image, [place[:3] for place in places])
     return image
 
 
-def _origin(path: PathInput, name: str) -> tuple[float, ...]:
+def _place(path: PathInput, name: str) -> list[float]:
+    """Position (3), orientation (6) and pixel spacing (2) of a slice, all of them told by its tags."""
+    _require_spacing(path, name)
     reader = sitk.ImageFileReader()
     reader.SetFileName(name)
     reader.ReadImageInformation()
     if reader.GetNumberOfComponents() > 1:
         raise unsuitable(path, "one value per voxel", f"{reader.GetNumberOfComponents()} (colours)")
-    return reader.GetOrigin()
+    width, height = reader.GetSize()[:2]
+    if width * height > PACKED * os.path.getsize(name):
+        raise unsuitable(path, f"the voxels of slices of {width} x {height}", "a smaller file")
+    place: list[float] = []
+    for tag, (what, count) in GEOMETRY.items():
+        place += _numbers(path, what, _told(reader, tag), count)
+    for tag, what in RESCALE.items():
+        if reader.HasMetaDataKey(tag):
+            (number,) = _numbers(path, what, _told(reader, tag), 1)
+            if number == 0 and what.endswith("slope"):
+                raise unsuitable(path, f"{what} that is not 0", "0")
+    return [*place, width, height]
 
 
-def _require_even_stack(path: PathInput, image: sitk.Image, origins: list[tuple[float, ...]]) -> None:
+def _numbers(path: PathInput, what: str, text: str, count: int) -> list[float]:
+    """Numbers of a tag, which is not repeated where it holds other text."""
+    try:
+        values = [float(word) for word in text.split()]
+    except ValueError:
+        values = []
+    if len(values) != count or not all(map(math.isfinite, values)):
+        raise unsuitable(path, f"{what} of {count} number{'s' * (count > 1)} in every slice", "another")
+    return values
+
+
+def _told(reader: sitk.ImageFileReader, tag: str) -> str:
+    return _words(reader.GetMetaData(tag)) if reader.HasMetaDataKey(tag) else ""
+
+
+def _words(text: str) -> str:
+    return text.replace("\\", " ").strip("\0 ")
+
+
+def _require_spacing(path: PathInput, name: str) -> None:
+    """GDCM takes 1 mm for a spacing that is none, and complains on stderr of one that is 0: here it is seen before."""
+    with open(name, "rb") as stream:
+        head = stream.read(HEAD)
+    at = head.find(struct.pack("<2H", 0x28, 0x30))
+    if 0 <= at < len(head) - 8:
+        told = head[at + 4 : at + 6] == b"DS"  # the kind of the value stands there, or its length alone
+        (length,) = struct.unpack_from("<H", head, at + 6) if told else struct.unpack_from("<I", head, at + 4)
+        if length <= 64:
+            text = _words(head[at + 8 : at + 8 + length].decode("latin-1"))
+            if min(_numbers(path, GEOMETRY[SPACING][0], text, 2)) <= 0:
+                raise unsuitable(path, f"{GEOMETRY[SPACING][0]} above 0", text)
+
+
+def _require_one_plane(path: PathInput, places: list[list[float]]) -> None:
+    """ITK takes orientation and spacing of the first slice for those of all, and upright axes for ones of no length."""
+    axes = torch.tensor(places[0][3:9]).reshape(2, 3)
+    if not torch.allclose(axes @ axes.T, torch.eye(2), atol=1e-2):
+        raise unsuitable(path, "slices whose axes are at right angles", str(axes.tolist()))
+    for number, place in enumerate(places, 1):
+        if any(abs(one - other) > 1e-3 for one, other in zip(place[3:], places[0][3:], strict=True)):
+            found = f"others in slice {number} of {len(places)}"
+            raise unsuitable(path, "slices of one orientation, spacing and size", found)
+
+
+def _require_even_stack(path: PathInput, image: sitk.Image, origins: list[list[float]]) -> None:
     """ITK stacks slices without looking: missing or doubled ones and a tilted gantry would bend the space."""
     for index, origin in enumerate(origins):
         expected = image.TransformIndexToPhysicalPoint((0, 0, index))

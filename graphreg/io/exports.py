@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from graphreg.grid import EXACT, Grid, sample
-from graphreg.io.errors import InputError, PathInput, unsuitable
+from graphreg.io.errors import InputError, PathInput, exists, unsuitable
 from graphreg.io.files import atomic_path, require_suffix
+from graphreg.io.formats import open_image, reason
 from graphreg.io.images import WRITABLE, grid_of, quiet, to_sitk
-from graphreg.io.nifti import require_sound
 from graphreg.records import DenseField
 
 SUFFIXES = {"itk": WRITABLE, "ants": (".nii.gz",), "slicer": (".nrrd",), "learn2reg": (".nii.gz",)}
@@ -115,21 +115,17 @@ def _read_voxels(path: PathInput, fixed: Grid, moving: Grid) -> DenseField:
 def _read(path: PathInput, layout: str, size: tuple[int, ...] | None = None) -> sitk.Image:
     """The image in a file of some layout; of this size (x, y, z, 3) where it is given."""
     need = f"a displacement field as {layout} has it"
-    if not Path(path).is_file():
-        raise unsuitable(path, need, "a folder" if Path(path).exists() else "nothing")
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    try:
-        with quiet():
-            reader.ReadImageInformation()
-            _require_shape(path, need, reader, size)
-            _require_marks(path, need, reader, layout)
-            reader.SetOutputPixelType(sitk.sitkFloat32 if size else sitk.sitkVectorFloat32)
-            image = reader.Execute()
-    except RuntimeError:
-        raise unsuitable(path, need, "a file that SimpleITK cannot read") from None
-    require_sound(path)
-    return image
+    if not exists(path) or not Path(path).is_file():
+        raise unsuitable(path, need, "a folder" if exists(path) else "nothing")
+    with quiet():
+        reader = open_image(path)
+        _require_shape(path, need, reader, size)
+        _require_marks(path, need, reader, layout)
+        reader.SetOutputPixelType(sitk.sitkFloat32 if size else sitk.sitkVectorFloat32)
+        try:
+            return reader.Execute()
+        except RuntimeError as error:
+            raise unsuitable(path, need, reason(error)) from None
 
 
 def _require_shape(path: PathInput, need: str, reader: sitk.ImageFileReader, size: tuple[int, ...] | None) -> None:

@@ -16,9 +16,10 @@ from torch import Tensor
 
 from graphreg.grid import Grid
 from graphreg.io.dicom import read_series
-from graphreg.io.errors import InputError, PathInput, unsuitable
+from graphreg.io.errors import InputError, PathInput, exists, unsuitable
 from graphreg.io.files import atomic_path, require_suffix
-from graphreg.io.nifti import require_sound
+from graphreg.io.formats import NEED, open_image, reason
+from graphreg.io.headers import require_plausible
 from graphreg.records import ImagePair, Volume
 
 WRITABLE = (".nii.gz", ".nii", ".mha", ".nrrd")
@@ -32,7 +33,7 @@ def read_pair(
     with quiet(), ThreadPoolExecutor() as pool:  # unpacking takes most of the time, and SimpleITK lets go of Python
         volumes = list(pool.map(read_volume, (fixed, moving)))
     masks = (
-        read_mask(mask, volume.grid, image) if mask is not None else None
+        _read_lungs(mask, volume.grid, image) if mask is not None else None
         for mask, volume, image in zip((fixed_mask, moving_mask), volumes, (fixed, moving), strict=True)
     )
     return ImagePair(volumes[0], volumes[1], *masks)
@@ -62,6 +63,23 @@ def read_mask(path: PathInput, grid: Grid, image: PathInput = "the image") -> Te
     if not bool(mask.any()):
         raise unsuitable(path, "a mask with voxels that are not zero", "an empty mask")
     return mask
+
+
+def _read_lungs(path: PathInput, grid: Grid, image: PathInput) -> Tensor:
+    mask = read_mask(path, grid, image)
+    if bool(mask.all()):
+        raise unsuitable(path, "a mask of the lungs, with voxels around them,", "one that is set everywhere")
+    return mask
+
+
+def read_grid(path: PathInput) -> Grid:
+    """Where the voxels of an image sit, from its header alone where it has one. Raises InputError."""
+    if not Path(path).is_file():
+        return read_volume(path).grid
+    with quiet():
+        reader = open_image(path, voxels=False)
+    _require_scalar_3d(path, reader)
+    return _checked_grid(path, reader) if reader.GetDimension() == 3 else read_volume(path).grid
 
 
 def write_volume(volume: Volume | tuple[Grid, Tensor], path: PathInput, as_float: bool = False) -> None:
@@ -106,7 +124,7 @@ def to_sitk(grid: Grid, data: Tensor) -> sitk.Image:
     return image
 
 
-def grid_of(image: sitk.Image) -> Grid:
+def grid_of(image: sitk.Image | sitk.ImageFileReader) -> Grid:
     """Where the voxels of a 3-D image of SimpleITK sit. Raises ValueError."""
     width, height, depth = image.GetSize()
     c = image.GetDirection()
@@ -126,31 +144,36 @@ def quiet() -> Iterator[None]:
 
 
 def _read(path: PathInput) -> tuple[Grid, Tensor]:
-    if not Path(path).exists():
+    if not exists(path):
         raise unsuitable(path, "an image file or DICOM series folder", "nothing")
     with quiet():
         image = read_series(path) if Path(path).is_dir() else _read_file(path)
-    if min(image.GetSize()) < 2:
-        raise unsuitable(path, "a 3-D image", f"{_size(image)} voxels")
-    try:
-        return grid_of(image), torch.from_numpy(sitk.GetArrayFromImage(image))
-    except ValueError as error:
-        raise InputError(f"{path}: {error}") from None
+    return _checked_grid(path, image), torch.from_numpy(sitk.GetArrayFromImage(image))
 
 
 def _read_file(path: PathInput) -> sitk.Image:
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
+    reader = open_image(path)
+    _require_scalar_3d(path, reader)
+    if reader.GetDimension() == 3:
+        _checked_grid(path, reader)
     try:
-        reader.ReadImageInformation()
-        _require_scalar_3d(path, reader)
         reader.SetOutputPixelType(sitk.sitkFloat32)
         image = reader.Execute()
     except RuntimeError as error:
-        raise unsuitable(path, "a NIfTI, MetaImage or NRRD image", _reason(error)) from None
-    require_sound(path)
+        raise unsuitable(path, NEED, reason(error)) from None
     further = image.GetDimension() - 3
     return image[(slice(None),) * 3 + (0,) * further] if further else image  # a slice is a copy
+
+
+def _checked_grid(path: PathInput, image: sitk.Image | sitk.ImageFileReader) -> Grid:
+    if min(image.GetSize()) < 2:
+        raise unsuitable(path, "a 3-D image", f"{_size(image)} voxels")
+    try:
+        grid = grid_of(image)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from None
+    require_plausible(path, grid)
+    return grid
 
 
 def _require_scalar_3d(path: PathInput, reader: sitk.ImageFileReader) -> None:
@@ -161,12 +184,6 @@ def _require_scalar_3d(path: PathInput, reader: sitk.ImageFileReader) -> None:
         raise unsuitable(path, "one 3-D image", f"a {len(size)}-D image of {_size(reader)} voxels")
     if reader.GetNumberOfComponents() > 1:
         raise unsuitable(path, "one value per voxel", f"{reader.GetNumberOfComponents()} (colours or vectors)")
-
-
-def _reason(error: RuntimeError) -> str:
-    if "orthonormal" in str(error):
-        return "axes that are not at right angles"
-    return "a file that SimpleITK cannot read"
 
 
 def _size(image: sitk.Image | sitk.ImageFileReader) -> str:

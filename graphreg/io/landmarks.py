@@ -13,8 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphreg.io.errors import PathInput, unsuitable
+from graphreg.io.errors import PathInput, exists, unsuitable
 from graphreg.io.files import require_suffix, write_text
+from graphreg.io.json_text import parse_json
 from graphreg.records import Landmarks
 
 PAIR = ("fixed_x", "fixed_y", "fixed_z", "moving_x", "moving_y", "moving_z")
@@ -25,6 +26,7 @@ SCHEMA = (
     "https://raw.githubusercontent.com/Slicer/Slicer/main/Modules/Loadable/Markups/Resources/Schema/"
     "markups-schema-v1.0.3.json#"
 )
+FAR_MM = 1e6  # no point of a patient lies there
 
 Row = tuple[int, list[str]]  # line number, cells
 
@@ -33,7 +35,7 @@ def read_landmarks(path: PathInput) -> Landmarks:
     """Pairs from a csv file with columns fixed_x .. moving_z in mm; other columns are ignored. Raises InputError."""
     (_, header), *rows = _rows(path, _lines(path))
     columns = _columns(path, header, PAIR)
-    values = _numbers(path, rows, columns)
+    values = _numbers(path, rows, columns, len(header))
     return Landmarks(values[:, :3], values[:, 3:])
 
 
@@ -76,8 +78,8 @@ def write_keypoints(path: PathInput, fixed_mm: Tensor, moving_mm: Tensor, confid
 
 
 def _lines(path: PathInput) -> list[str]:
-    if not Path(path).is_file():
-        raise unsuitable(path, "a file of points", "a folder" if Path(path).exists() else "nothing")
+    if not exists(path) or not Path(path).is_file():
+        raise unsuitable(path, "a file of points", "a folder" if exists(path) else "nothing")
     try:
         return Path(path).read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError:
@@ -86,7 +88,10 @@ def _lines(path: PathInput) -> list[str]:
 
 def _rows(path: PathInput, lines: Iterable[str]) -> list[Row]:
     """Cells of the lines that are not blank, numbered from 1; at least one."""
-    rows = [(number, [c.strip() for c in cells]) for number, cells in enumerate(csv.reader(lines), 1) if any(cells)]
+    try:
+        rows = [(number, [c.strip() for c in cells]) for number, cells in enumerate(csv.reader(lines), 1) if any(cells)]
+    except csv.Error as error:
+        raise unsuitable(path, "a table of points", f"a file that cannot be read: {error}") from None
     if not rows:
         raise unsuitable(path, "points", "an empty file")
     return rows
@@ -99,19 +104,22 @@ def _columns(path: PathInput, header: Sequence[str], names: Sequence[str]) -> li
     return [lower.index(name) for name in names]
 
 
-def _numbers(path: PathInput, rows: Sequence[Row], columns: Sequence[int]) -> Tensor:
+def _numbers(path: PathInput, rows: Sequence[Row], columns: Sequence[int], width: int | None = None) -> Tensor:
+    """Numbers (N, columns) of rows that have no more cells than the header where its width is given."""
     if not rows:
         raise unsuitable(path, "points", "a header alone")
-    return torch.tensor([_cells(path, row, columns) for row in rows], dtype=torch.float64)
+    return torch.tensor([_cells(path, row, columns, width) for row in rows], dtype=torch.float64)
 
 
-def _cells(path: PathInput, row: Row, columns: Sequence[int]) -> list[float]:
+def _cells(path: PathInput, row: Row, columns: Sequence[int], width: int | None) -> list[float]:
     line, cells = row
+    if width is not None and len(cells) > width:  # as of numbers with a decimal comma
+        raise unsuitable(path, f"{width} cells in line {line}", f"'{','.join(cells)[:80]}'")
     try:
         values = [float(cells[column]) for column in columns]
     except (ValueError, IndexError):
         values = [math.nan]
-    if not all(math.isfinite(value) for value in values):
+    if not all(abs(value) <= FAR_MM for value in values):  # nor NaN
         raise unsuitable(path, f"{len(columns)} numbers in mm in line {line}", f"'{','.join(cells)[:80]}'")
     return values
 
@@ -121,7 +129,7 @@ def _read_csv(path: PathInput) -> Tensor:
     header = rows[0][1]
     for names, frame in FRAMES.items():
         if set(names) <= {cell.lower() for cell in header}:
-            return _to_lps(_numbers(path, rows[1:], _columns(path, header, names)), frame)
+            return _to_lps(_numbers(path, rows[1:], _columns(path, header, names), len(header)), frame)
     for line, cells in rows:
         if len(cells) != 3:
             raise unsuitable(path, f"the header x,y,z or three columns in line {line}", f"'{','.join(cells)[:80]}'")
@@ -141,12 +149,12 @@ def _read_fcsv(path: PathInput) -> Tensor:
 
 def _read_markups(path: PathInput) -> Tensor:
     try:
-        (markup,) = json.loads("\n".join(_lines(path)))["markups"]
+        (markup,) = parse_json("\n".join(_lines(path)))["markups"]
         points = [p["position"] for p in markup["controlPoints"] if p.get("positionStatus", "defined") == "defined"]
         system, unit = markup.get("coordinateSystem", "LPS"), markup.get("coordinateUnits", "mm")
     except (ValueError, TypeError, KeyError, AttributeError):
         raise unsuitable(path, "one list of points as Slicer writes it", "other content") from None
-    if system not in TO_LPS or unit != "mm":
+    if not isinstance(system, str) or system not in TO_LPS or unit != "mm":
         raise unsuitable(path, "points in LPS or RAS and mm", f"{system} and {unit}")
     return _to_lps(_positions(path, points), system)
 
@@ -154,7 +162,7 @@ def _read_markups(path: PathInput) -> Tensor:
 def _positions(path: PathInput, points: Sequence[Any]) -> Tensor:
     for number, point in enumerate(points, 1):
         fine = isinstance(point, list) and len(point) == 3 and all(type(v) in (int, float) for v in point)
-        if not fine or not all(math.isfinite(value) for value in point):
+        if not fine or not all(abs(value) <= FAR_MM for value in point):
             raise unsuitable(path, f"three numbers in mm as position of point {number}", str(point)[:80])
     if not points:
         raise unsuitable(path, "points", "none that is defined")

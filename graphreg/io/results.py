@@ -16,6 +16,7 @@ from typing import Any
 from graphreg.io.errors import PathInput, unsuitable
 from graphreg.io.files import atomic_path, write_text
 from graphreg.io.images import write_volume
+from graphreg.io.json_text import parse_json
 from graphreg.io.landmarks import write_keypoints
 from graphreg.io.transforms import write_transform
 from graphreg.records import DenseField, Displacements, Volume
@@ -58,7 +59,7 @@ def read_record(folder: PathInput) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = parse_json(path.read_text(encoding="utf-8"))
     except ValueError:
         return {}
     return record if isinstance(record, dict) else {}

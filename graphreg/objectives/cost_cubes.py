@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from graphreg.checks import require_numbers
 from graphreg.records import CostVolume, Displacements, KeypointGraph
 
 
@@ -21,6 +22,7 @@ class CubeConfig:
     smoothness: float = 0.03  # cost that a difference as large as the distance of two keypoints is worth
 
     def __post_init__(self) -> None:
+        require_numbers(self)
         if not self.smoothness >= 0:
             raise ValueError(f"smoothness of displacements must be at least 0, got {self.smoothness}")
 

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from graphreg.checks import require_numbers
 from graphreg.chunks import single_thread
 from graphreg.grid import Grid, sample
 from graphreg.lattice import linear, same_axes, transfer
@@ -42,6 +43,7 @@ class FeatureConfig:
     jitter_mm: float = 1.0  # standard deviation of the samples of a linearised gradient
 
     def __post_init__(self) -> None:
+        require_numbers(self)
         for name, value, known in (("penalty", self.penalty, PENALTIES), ("gradient", self.gradient, GRADIENTS)):
             if value not in known:
                 raise ValueError(f"refinement {name} must be one of {', '.join(known)}, got {value!r}")

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from graphreg.checks import require_numbers
 from graphreg.grid import Grid
 from graphreg.phantom.anatomy import Thorax, draw_thorax
 from graphreg.phantom.breathing import draw_breathing
@@ -41,6 +42,7 @@ class PhantomConfig:
     landmarks: int = 300
 
     def __post_init__(self) -> None:
+        require_numbers(self)
         lengths = (*self.fixed_spacing_mm, *self.moving_spacing_mm, self.vessel_spacing_mm, self.thinnest_vessel_mm)
         if min(*lengths, self.texture_mm, self.landmarks) <= 0:
             raise ValueError(f"Phantom spacings, radii in mm and counts must be positive, got {self}")

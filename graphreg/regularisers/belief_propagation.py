@@ -13,6 +13,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components, minimum_spanning_tree
 from torch import Tensor
 
+from graphreg.checks import require_numbers
 from graphreg.records import CostVolume, Displacements, KeypointGraph
 from graphreg.regularisers.protocol import confidence, soft_argmin
 
@@ -26,6 +27,7 @@ class BeliefPropagation:
     temperature: float = 1.0  # of the soft minimum that reads the displacement
 
     def __post_init__(self) -> None:
+        require_numbers(self)
         for name in ("data_weight", "slack_mm", "temperature"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"belief_propagation.{name} must be positive, got {getattr(self, name)}")

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from graphreg.checks import require_numbers
 from graphreg.records import CostVolume, Displacements, KeypointGraph
 from graphreg.regularisers.protocol import confidence, soft_argmin
 
@@ -13,6 +14,7 @@ class Independent:
     data_weight: float = 600.0  # of the mean squared descriptor difference in the exponent of the soft minimum
 
     def __post_init__(self) -> None:
+        require_numbers(self)
         if not self.data_weight > 0:
             raise ValueError(f"none.data_weight must be positive, got {self.data_weight}")
 

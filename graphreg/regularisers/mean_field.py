@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from graphreg.checks import require_numbers
 from graphreg.chunks import rows
 from graphreg.grid import Grid
 from graphreg.records import CostVolume, Displacements, KeypointGraph
@@ -30,6 +31,7 @@ class MeanField:
     couplings: tuple[float, ...] = (0.1, 0.1, 0.1)  # b per squared mm, one sweep each
 
     def __post_init__(self) -> None:
+        require_numbers(self)
         if not self.data_weight > 0:
             raise ValueError(f"mean_field.data_weight must be positive, got {self.data_weight}")
         if not self.couplings or not all(b >= 0 for b in self.couplings):

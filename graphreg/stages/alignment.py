@@ -12,6 +12,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
+from graphreg.checks import require_numbers
 from graphreg.filters import derivative, gaussian
 from graphreg.grid import Grid, box, mask_points_mm, sample
 
@@ -57,6 +58,7 @@ class AlignmentConfig:
     points: int = 3000  # of each surface, about
 
     def __post_init__(self) -> None:
+        require_numbers(self)
         if min(self.spacing_mm, self.reach_mm, self.stiffness, self.points) <= 0 or self.steps < 0:
             raise ValueError(f"Alignment settings must be positive (steps may be 0), got {self}")
         if not 0 < self.scale[0] <= 1 <= self.scale[1]:

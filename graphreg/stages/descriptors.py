@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from graphreg.checks import require_numbers
 from graphreg.chunks import rows
 from graphreg.filters import box_sum
 from graphreg.records import FeatureVolume, Volume
@@ -47,6 +48,7 @@ class DescriptorConfig:
     radius_mm: float = 1.5  # half-width of the compared patches, rounded to voxels
 
     def __post_init__(self) -> None:
+        require_numbers(self)
         if self.dilation_mm <= 0 or self.radius_mm < 0:
             raise ValueError(f"descriptor lengths must be positive in mm, got {self.dilation_mm} and {self.radius_mm}")
 

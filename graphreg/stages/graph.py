@@ -11,6 +11,7 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from graphreg.checks import require_numbers
 from graphreg.records import KeypointGraph, Keypoints
 
 CHUNK = 2048  # rows of the distance matrix at once; bounds memory
@@ -23,6 +24,7 @@ class GraphConfig:
     neighbours: int = 10  # k, without the point itself; 0 leaves every keypoint alone
 
     def __post_init__(self) -> None:
+        require_numbers(self)
         if self.neighbours < 0:
             raise ValueError(f"graph.neighbours must be at least 0, got {self.neighbours}")
 

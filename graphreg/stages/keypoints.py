@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from graphreg.checks import require_numbers
 from graphreg.filters import box_max, derivative, gaussian
 from graphreg.grid import Grid, box
 from graphreg.records import Keypoints, Volume
@@ -30,6 +31,7 @@ class KeypointConfig:
     uniform: bool = False  # whether any voxel of the mask may be one, distinctive or not: for comparison
 
     def __post_init__(self) -> None:
+        require_numbers(self)
         if self.count < MINIMUM:
             raise ValueError(f"keypoints.count must be at least {MINIMUM}, got {self.count}")
         if not (self.sigma_mm > 0 and self.separation_mm > 0):

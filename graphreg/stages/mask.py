@@ -13,6 +13,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
+from graphreg.checks import require_numbers
 from graphreg.filters import gaussian
 from graphreg.grid import Grid, box, sample
 from graphreg.records import Volume
@@ -23,6 +24,9 @@ Labels = npt.NDArray[np.signedinteger]
 
 TISSUE_HU = 0.0
 LOWEST_HU = -1024.0
+AIR = "Air inside a chest CT in HU is about -1000"
+DARKEST = 0.05  # share of the lungs that is air rather than tissue, however ill they are
+MOST_VOXELS = 100_000  # that are looked at
 
 
 class LungsNotFoundError(ValueError):
@@ -44,6 +48,7 @@ class MaskConfig:
     volume_ml: float = 200.0  # less than this is no lung
 
     def __post_init__(self) -> None:
+        require_numbers(self)
         sizes = (self.spacing_mm, self.closing_mm, self.smoothing_mm, self.volume_ml)
         if min(sizes) <= 0:
             raise ValueError(f"Mask spacing, closing, smoothing and volume must be positive, got {sizes} (mm, ml)")
@@ -67,9 +72,20 @@ def find_lungs(volume: Volume, config: MaskConfig = MaskConfig()) -> Tensor:
         raise LungsNotFoundError(
             f"No lung found: needed at least {config.volume_ml:.0f} ml of lung (air-like, {config.gas_hu:.0f} to "
             f"{config.air_hu:.0f} HU) inside the body, got {found_ml:.0f} ml "
-            f"(image range {low:.0f} to {high:.0f}; is it a chest CT in HU?)"
+            f"(image range {low:.4g} to {high:.4g}; is it a chest CT in HU? {AIR})"
         )
     return _bring_back(_close(lungs, config), grid, volume, config)
+
+
+def require_air(volume: Volume, lungs: Tensor, config: MaskConfig = MaskConfig()) -> None:
+    """Raise LungsNotFoundError where the darkest of the voxels in a mask (D, H, W) of the lungs hold no air."""
+    values = volume.data[lungs].float()
+    dark = torch.quantile(values[:: -(-len(values) // MOST_VOXELS)], DARKEST).item()
+    if not 2 * LOWEST_HU <= dark <= config.air_hu:
+        raise LungsNotFoundError(
+            f"Intensities in HU needed, with a twentieth of the lungs below {config.air_hu:.0f}, got a twentieth below "
+            f"{dark:.4g}. {AIR}: are they scaled, or is the rescale intercept missing?"
+        )
 
 
 def _working_copy(volume: Volume, grid: Grid, config: MaskConfig) -> tuple[Array, Mask]:

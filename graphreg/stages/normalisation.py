@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from graphreg.checks import require_numbers
 from graphreg.filters import gaussian
 from graphreg.records import FeatureVolume, Volume
 
@@ -22,6 +23,7 @@ class NormalisationConfig:
     noise_hu: float = 10.0  # spread that counts for little
 
     def __post_init__(self) -> None:
+        require_numbers(self)
         if not (self.window_mm > 0 and self.noise_hu > 0):
             raise ValueError(f"normalisation needs numbers above 0, got {self.window_mm} mm and {self.noise_hu} HU")
 

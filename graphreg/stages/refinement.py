@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from graphreg.checks import require_numbers
+
 
 @dataclass(frozen=True, kw_only=True)
 class DescentConfig:
@@ -21,6 +23,7 @@ class DescentConfig:
     check_every: int = 10  # iterations between judgements
 
     def __post_init__(self) -> None:
+        require_numbers(self)
         for name in ("iterations", "rate_mm", "check_every"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"refinement {name} must be positive, got {getattr(self, name)}")

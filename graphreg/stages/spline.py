@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from graphreg.checks import require_numbers
 from graphreg.chunks import rows, single_thread
 from graphreg.filters import box_max
 from graphreg.grid import Grid
@@ -32,6 +33,7 @@ class SplineConfig:
     lattice_mm: float = 4.0  # evaluated so far apart and cubic between: 0.01 mm off on average; 0 evaluates every voxel
 
     def __post_init__(self) -> None:
+        require_numbers(self)
         if not (self.smoothness_mm >= 0 and self.lattice_mm >= 0):
             need = "spline needs smoothness_mm and lattice_mm of at least 0"
             raise ValueError(f"{need}, got {self.smoothness_mm} and {self.lattice_mm}")

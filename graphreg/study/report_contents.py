@@ -4,7 +4,6 @@ Tables and records must be right; what is wrong in them is refused with its file
 """
 
 import csv
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from graphreg.io.errors import PathInput, unsuitable
+from graphreg.io.json_text import parse_json
 from graphreg.io.landmarks import PAIR
 from graphreg.io.results import RECORD
 from graphreg.study.tables import Table, summary_tables
@@ -127,7 +127,7 @@ def _read_case(name: str, folder: Path) -> Case:
 def read_json(path: Path) -> dict[str, Any]:
     """An object from a JSON file. Raises InputError."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise unsuitable(path, "a JSON file", error.strerror or "none") from None
     except ValueError:

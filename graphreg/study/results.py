@@ -3,7 +3,6 @@
 OUT/study.json tells what was asked for, OUT/NAME holds the result of each case, or failure.json.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from graphreg.io import InputError
 from graphreg.io.datasets.case import can_name_folder
+from graphreg.io.json_text import parse_json
 from graphreg.io.results import plain, require_writable
 from graphreg.study.score import read_errors, read_figures
 from graphreg.study.task import FAILURE, Failure
@@ -33,7 +33,7 @@ class Scored:
 def read_study(out: Path) -> dict[str, Any]:
     """study.json of a folder. Raises InputError."""
     try:
-        found = json.loads((out / STUDY).read_text(encoding="utf-8"))
+        found = parse_json((out / STUDY).read_text(encoding="utf-8"))
         study = {**found, "cases": [{**case, "name": str(case["name"])} for case in found["cases"]]}
     except OSError as error:
         raise InputError(f"{out}: the folder of a study with {STUDY} needed, found {error.strerror}") from error
@@ -60,7 +60,7 @@ def read_failures(out: Path, names: Sequence[str]) -> list[Failure]:
     failures = []
     for name in names:
         try:
-            found = json.loads((out / name / FAILURE).read_text(encoding="utf-8"))
+            found = parse_json((out / name / FAILURE).read_text(encoding="utf-8"))
         except OSError:
             continue
         failures.append(Failure(name, found["type"], found["message"]))

@@ -3,7 +3,6 @@
 import csv
 import hashlib
 import io
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +18,7 @@ from graphreg.analysis.quality import regularity
 from graphreg.grid import Grid, box
 from graphreg.io import read_transform, write_text
 from graphreg.io.datasets import Case
+from graphreg.io.json_text import parse_json
 from graphreg.io.landmarks import PAIR
 from graphreg.io.results import RECORD, TRANSFORM, fingerprint, plain, read_record, write_json
 from graphreg.records import DenseField, Landmarks
@@ -65,7 +65,7 @@ def score(case: Case, folder: Path) -> dict[str, Any]:
 def read_figures(folder: Path) -> dict[str, Any] | None:
     """The figures in the folder of a case; None where there are none, or those of another result."""
     try:
-        figures = json.loads((folder / FIGURES).read_text(encoding="utf-8"))
+        figures = parse_json((folder / FIGURES).read_text(encoding="utf-8"))
         return figures if figures["of"]["result"] == fingerprint(folder / RECORD) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from graphreg.checks import require_numbers
+
 
 @dataclass(frozen=True, kw_only=True)
 class FitConfig:
@@ -22,6 +24,7 @@ class FitConfig:
     mixed_precision: bool = False
 
     def __post_init__(self) -> None:
+        require_numbers(self)
         for name in ("steps", "rate", "keypoints", "check_every", "patience"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"training.{name} must be positive, got {getattr(self, name)}")

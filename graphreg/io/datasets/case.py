@@ -8,13 +8,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import SimpleITK as sitk
 import torch
 from torch import Tensor
 
 from graphreg.grid import Grid
 from graphreg.io.errors import InputError, PathInput, unsuitable
-from graphreg.io.images import grid_of, quiet, read_pair, read_volume
+from graphreg.io.images import read_grid, read_pair
 from graphreg.io.landmarks import read_landmarks, read_points
 from graphreg.records import ImagePair, Landmarks
 
@@ -40,7 +39,7 @@ class Case:
 
     def grids(self) -> tuple[Grid, Grid]:
         """Where the voxels of the fixed and the moving image sit, from the headers. Raises InputError."""
-        return grid_at(self.inputs["fixed"]), grid_at(self.inputs["moving"])
+        return read_grid(self.inputs["fixed"]), read_grid(self.inputs["moving"])
 
     def landmarks(self) -> dict[str, Landmarks]:
         """Pairs of points by the name of their set, the one of the experts first. Raises InputError."""
@@ -81,21 +80,6 @@ def problems_of(dataset: DataSet) -> list[str]:
     Voxels are left to ``Case.read``: to unpack every image would take as long as to register a few.
     """
     return [f"{case.name}: {problem}" for case in dataset.cases for problem in _problems(case)]
-
-
-def grid_at(path: PathInput) -> Grid:
-    """Where the voxels of an image sit, from its header alone where it has one. Raises InputError."""
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    try:
-        with quiet():
-            reader.ReadImageInformation()
-        return grid_of(reader)  # type: ignore[arg-type]  # it answers as an image does
-    except (
-        RuntimeError,
-        ValueError,
-    ):  # a DICOM series, more than three axes, or no image: that is told in detail there
-        return read_volume(path).grid
 
 
 def read_table(path: PathInput, columns: int) -> Tensor:

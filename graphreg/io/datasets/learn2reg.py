@@ -4,15 +4,16 @@ By the file ``*_dataset.json``, or by the names alone: 0000 is fixed, 0001 is mo
 files do not tell. ``landmarks`` are from experts, ``keypoints`` from an algorithm.
 """
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
 
-from graphreg.io.datasets.case import MAIN, SIDES, Case, DataSet, grid_at, read_table, refuse, voxels_to_mm
+from graphreg.io.datasets.case import MAIN, SIDES, Case, DataSet, read_table, refuse, voxels_to_mm
 from graphreg.io.errors import PathInput, unsuitable
+from graphreg.io.images import read_grid
+from graphreg.io.json_text import parse_json
 
 SUFFIX = ".nii.gz"
 SETS = (MAIN, "keypoints")
@@ -24,7 +25,7 @@ class VoxelCase(Case):
     """A pair of NIfTI files with a csv file of voxels, from 0 in (x, y, z), for each image."""
 
     def _points(self, side: str, name: str) -> Tensor:
-        return voxels_to_mm(read_table(self.inputs[f"{side}_{name}"], 3), grid_at(self.inputs[side]))
+        return voxels_to_mm(read_table(self.inputs[f"{side}_{name}"], 3), read_grid(self.inputs[side]))
 
 
 def read_learn2reg(path: PathInput) -> DataSet | None:
@@ -43,7 +44,7 @@ def read_learn2reg(path: PathInput) -> DataSet | None:
 def _listed(path: Path) -> tuple[str, list[Pair]]:
     """Name and pairs of a json file: whichever of its lists hold objects with fixed and moving."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = parse_json(path.read_text(encoding="utf-8-sig"))
         lists = {key: value for key, value in content.items() if isinstance(value, list)}
         pairs = {
             key: [(path.parent / e["fixed"], path.parent / e["moving"]) for e in entries if _is_pair(e)]

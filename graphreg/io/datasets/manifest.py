@@ -1,7 +1,6 @@
 """A table of one's own pairs, .csv or .json, to a data set; every fault in it is told at once, before anything runs."""
 
 import csv
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 from graphreg.io.datasets.case import MAIN, SIDES, Case, DataSet, can_name_folder
 from graphreg.io.datasets.dirlab import COUNT, published_scan
 from graphreg.io.errors import InputError, PathInput, unsuitable
+from graphreg.io.json_text import parse_json
 
 LISTS = tuple(f"{side}_{MAIN}" for side in SIDES)
 FILES = (*SIDES, "fixed_mask", "moving_mask", MAIN, *LISTS)
@@ -58,7 +58,7 @@ def _csv_rows(path: Path) -> list[Row]:
 
 def _json_rows(path: Path) -> list[Row]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = parse_json(path.read_text(encoding="utf-8-sig"))
         entries = content["cases"] if isinstance(content, dict) else content
         return [(f"case {number}", _stripped(dict(entry))) for number, entry in enumerate(entries, 1)]
     except (OSError, ValueError, TypeError, KeyError):
