@@ -3,6 +3,7 @@
 from graphreg.cli import options
 from graphreg.cli.console import say
 from graphreg.cli.job import Job, perform
+from graphreg.io.claim import claim
 
 
 def register(
@@ -34,9 +35,10 @@ def register(
     masks = fixed_mask, moving_mask
     job = Job(fixed, moving, out, *masks, preset, config, regulariser, not no_refinement, symmetric, device, seed)
     job.check()
-    if not force and job.is_done():
-        say(f"nothing to do: {out} already holds the result of these images and settings")
-        return
-    finished = perform(job, quiet)
+    with claim(out):
+        if not force and job.is_done():
+            say(f"nothing to do: {out} already holds the result of these images and settings")
+            return
+        finished = perform(job, quiet)
     if not quiet:
         say(finished.summary(out))

@@ -1,8 +1,10 @@
-"""What is said about a file that cannot be used."""
+"""What is said about a file that cannot be used, and whether memory was what an operation lacked."""
 
 from os import PathLike
 
 PathInput = str | PathLike[str]
+
+ALLOCATORS = ("can't allocate memory", "not enough memory", "Failed to allocate memory", "bad_alloc")  # torch, ITK, C++
 
 
 class InputError(ValueError):
@@ -12,3 +14,10 @@ class InputError(ValueError):
 def unsuitable(path: PathInput, need: str, found: str) -> InputError:
     """The error that names a file, what was needed and what was found."""
     return InputError(f"{path}: {need} needed, {found} found")
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an error says that there was not enough memory, which torch and ITK tell in words alone."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(words in str(error) for words in ALLOCATORS)
+    )

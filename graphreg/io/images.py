@@ -16,7 +16,7 @@ from torch import Tensor
 
 from graphreg.grid import Grid
 from graphreg.io.dicom import read_series
-from graphreg.io.errors import InputError, PathInput, unsuitable
+from graphreg.io.errors import InputError, PathInput, lacks_memory, unsuitable
 from graphreg.io.files import atomic_path, require_suffix
 from graphreg.io.nifti import require_sound
 from graphreg.records import ImagePair, Volume
@@ -147,6 +147,8 @@ def _read_file(path: PathInput) -> sitk.Image:
         reader.SetOutputPixelType(sitk.sitkFloat32)
         image = reader.Execute()
     except RuntimeError as error:
+        if lacks_memory(error):
+            raise
         raise unsuitable(path, "a NIfTI, MetaImage or NRRD image", _reason(error)) from None
     require_sound(path)
     further = image.GetDimension() - 3

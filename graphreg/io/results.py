@@ -6,10 +6,10 @@ Also what tells whether a result can be written at all, and whether two inputs a
 import hashlib
 import json
 import math
+import os
 import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ from graphreg.records import DenseField, Displacements, Volume
 
 TRANSFORM, WARPED, KEYPOINTS, RECORD = "transform.h5", "warped.nii.gz", "keypoints.csv", "registration.json"
 INVERSE = "inverse_transform.h5"  # of symmetric registrations
+NAMES = (TRANSFORM, INVERSE, WARPED, KEYPOINTS, RECORD)  # in the order in which they come to their place
+COMPLETE = ".complete"  # folder with a new result that is not yet in its place
 ROLES = ("fixed", "moving", "fixed_mask", "moving_mask")  # of the inputs that a registration depends on
 DETACHED = (".mhd", ".nhdr")  # text headers that name the files with the voxels
 TWINS = (".hdr", ".img")
@@ -40,22 +42,37 @@ def write_result(
     record: Mapping[str, Any],
     inverse: DenseField | None = None,
 ) -> None:
-    """The files of a result, in place of an earlier one; all are written before the first is renamed."""
-    out = Path(folder)
-    with ExitStack() as stack:  # renames in the reverse of this order, the record last
-        names = (RECORD, KEYPOINTS, WARPED, TRANSFORM, *([INVERSE] if inverse else []))
-        paths = [stack.enter_context(atomic_path(out / name)) for name in names]
+    """The files of a result, in place of an earlier one once all of them are complete."""
+    with atomic_path(Path(folder) / COMPLETE) as new:
+        new.mkdir()
         with ThreadPoolExecutor() as pool:  # both wait for the disk or for zlib, not for Python
-            writing = pool.submit(write_volume, warped, paths[2])
-            for motion, path in zip((field, inverse) if inverse else (field,), paths[3:], strict=True):
-                write_transform(motion, path)  # one after the other: HDF5 knows no threads
+            writing = pool.submit(write_volume, warped, new / WARPED)
+            write_transform(field, new / TRANSFORM)
+            if inverse:
+                write_transform(inverse, new / INVERSE)  # one after the other: HDF5 knows no threads
             writing.result()
         points_mm = keypoints.keypoints.points_mm.double()
-        write_keypoints(paths[1], points_mm, points_mm + keypoints.vectors_mm.double(), keypoints.confidence.double())
-        write_json(paths[0], record)
+        moved_mm = points_mm + keypoints.vectors_mm.double()
+        write_keypoints(new / KEYPOINTS, points_mm, moved_mm, keypoints.confidence.double())
+        write_json(new / RECORD, record)
+    try:
+        settle(folder)
+    finally:  # Ctrl-C in between does not stop it
+        settle(folder)
+
+
+def settle(folder: PathInput) -> None:
+    """Puts a complete new result in its place, the record last; goes on where a process was killed as it did so."""
+    out, new = Path(folder), Path(folder) / COMPLETE
+    if not new.is_dir():
+        return
+    if (new / TRANSFORM).exists():  # nothing is in its place yet
         (out / RECORD).unlink(missing_ok=True)  # from here on the earlier result is no longer whole
-        if inverse is None:
-            (out / INVERSE).unlink(missing_ok=True)  # it was that of the earlier result
+        (out / INVERSE).unlink(missing_ok=True)
+    for name in NAMES:
+        if (new / name).exists():
+            os.replace(new / name, out / name)
+    new.rmdir()
 
 
 def read_record(folder: PathInput) -> dict[str, Any] | None:

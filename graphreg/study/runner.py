@@ -16,6 +16,7 @@ import torch
 from graphreg import __version__
 from graphreg.config import RegistrationConfig
 from graphreg.io import InputError, write_text
+from graphreg.io.claim import claim
 from graphreg.io.datasets import Case, DataSet
 from graphreg.io.errors import PathInput
 from graphreg.io.results import write_json
@@ -111,14 +112,15 @@ def run_study(
     about |= {"configuration": as_dict(config), "seed": seed, "device": device}
     require_names([case.name for case in dataset.cases])
     chosen = _chosen(dataset, cases)
-    require_place(folder, about, resume)
-    write_outputs(folder, about, dataset)
     shared = (device, seed, predict, prepare)
     tasks = [Task(_absolute(case) if dask else case, config, folder / case.name, *shared) for case in chosen]
-    try:
-        _follow(places.work(tasks), len(tasks), progress)
-    finally:
-        study = write_outputs(folder, about, dataset)
+    with claim(folder):
+        require_place(folder, about, resume)
+        write_outputs(folder, about, dataset)
+        try:
+            _follow(places.work(tasks), len(tasks), progress)
+        finally:
+            study = write_outputs(folder, about, dataset)
     return study
 
 
