@@ -3,10 +3,12 @@
 Also what tells whether a result can be written at all, and whether two inputs are the same.
 """
 
+import errno
 import hashlib
 import json
 import math
 import os
+import shutil
 import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +30,7 @@ from graphreg.records import DenseField, Displacements, Volume
 TRANSFORM, WARPED, KEYPOINTS, RECORD = "transform.h5", "warped.nii.gz", "keypoints.csv", "registration.json"
 INVERSE = "inverse_transform.h5"  # of symmetric registrations
 NAMES = (TRANSFORM, INVERSE, WARPED, KEYPOINTS, RECORD)  # in the order in which they come to their place
+VECTOR, VOXEL = 24, 2  # bytes of a transform and of an image before it is packed
 COMPLETE = ".complete"  # folder with a new result that is not yet in its place
 ROLES = ("fixed", "moving", "fixed_mask", "moving_mask")  # of the inputs that a registration depends on
 DETACHED = (".mhd", ".nhdr")  # text headers that name the files with the voxels
@@ -43,13 +46,14 @@ def write_result(
     inverse: DenseField | None = None,
 ) -> None:
     """The files of a result, in place of an earlier one once all of them are complete."""
+    motions = (field, inverse) if inverse else (field,)
+    _require_room(folder, sum(VECTOR * motion.grid.voxels for motion in motions) + VOXEL * warped.grid.voxels)
     with atomic_path(Path(folder) / COMPLETE) as new:
         new.mkdir()
         with ThreadPoolExecutor() as pool:  # both wait for the disk or for zlib, not for Python
             writing = pool.submit(write_volume, warped, new / WARPED)
-            write_transform(field, new / TRANSFORM)
-            if inverse:
-                write_transform(inverse, new / INVERSE)  # one after the other: HDF5 knows no threads
+            for motion, name in zip(motions, (TRANSFORM, INVERSE), strict=False):
+                write_transform(motion, new / name)  # one after the other: HDF5 knows no threads
             writing.result()
         points_mm = keypoints.keypoints.points_mm.double()
         moved_mm = points_mm + keypoints.vectors_mm.double()
@@ -59,6 +63,16 @@ def write_result(
         settle(folder)
     finally:  # Ctrl-C in between does not stop it
         settle(folder)
+
+
+def _require_room(folder: PathInput, size: int) -> None:
+    """Raise OSError where a disk is too full; libraries that find it out by themselves say more than one line."""
+    place = Path(folder)
+    while not place.exists():
+        place = place.parent
+    if (free := shutil.disk_usage(place).free) < size:
+        told = f"{os.strerror(errno.ENOSPC)} ({size / 1e6:.1f} MB needed, {free / 1e6:.1f} MB found)"
+        raise OSError(errno.ENOSPC, told, str(folder))
 
 
 def settle(folder: PathInput) -> None:

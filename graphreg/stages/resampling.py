@@ -52,16 +52,16 @@ def region(mask: Tensor, grid: Grid, margin_mm: float = 0.0) -> Region:
 
 
 def crop(volume: Volume, part: Region) -> Volume:
-    """That part of a volume, where it lies."""
-    return Volume(volume.grid.part(part), volume.data[part].contiguous())
+    """That part of a volume, where it lies; it shares the memory of the whole."""
+    return Volume(volume.grid.part(part), volume.data[part])
 
 
 def prepare(volume: Volume, spacing_mm: float, window_hu: tuple[float, float]) -> Volume:
     """The volume with intensities cut to a window, smoothed to what a grid of that spacing can hold."""
     # a Gaussian of 0.42 pixels is about the blur of a pixel: the variance missing to that of the coarser grid
     sigma = [0.42 * max(spacing_mm**2 - s**2, 0.0) ** 0.5 / s for s in reversed(volume.grid.spacing_mm)]
-    data = volume.data.clamp(*window_hu)
-    return Volume(volume.grid, gaussian(data, [s if s > 0.2 else 0.0 for s in sigma]))
+    sigma = [s if s > 0.2 else 0.0 for s in sigma]
+    return Volume(volume.grid, gaussian(volume.data.clamp(*window_hu), sigma))  # without a name, which would keep it
 
 
 def identity(points_mm: Tensor) -> Tensor:
