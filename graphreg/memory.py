@@ -24,6 +24,7 @@ READ, KEPT, CUT = 8, 5, 4  # bytes per voxel of an image: as it is read; with it
 LEVEL = 160  # bytes per voxel of a level: descriptors of both images, those of the moving one once more, and images
 LABEL = 12  # bytes per displacement of a keypoint
 KNOTS = 32  # bytes per pair of keypoints, of the system of the spline
+GROUPS, OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")  # cgroups(7)
 
 
 def require_memory(fixed: PathInput, moving: PathInput, config: RegistrationConfig, device: torch.device) -> None:
@@ -81,11 +82,11 @@ def _free() -> Iterator[float]:
 def _allowed() -> Iterator[float]:
     """What the control groups of the process leave it, files that are only kept in memory aside."""
     try:
-        groups = Path("/proc/self/cgroup").read_text().splitlines()
+        groups = OWN_GROUPS.read_text().splitlines()
     except OSError:
         return
     for _, controllers, path in (line.split(":", 2) for line in groups):
-        root = Path("/sys/fs/cgroup") / ("memory" if controllers else "")
+        root = GROUPS / ("memory" if controllers else "")
         names = ("memory.limit_in_bytes", "memory.usage_in_bytes") if controllers else ("memory.max", "memory.current")
         if controllers not in ("", "memory"):
             continue
