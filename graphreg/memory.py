@@ -21,9 +21,9 @@ Triple = tuple[float, float, float]
 
 SMALL_LUNGS_MM = (200.0, 140.0, 180.0)  # box around both, (x, y, z)
 READ, KEPT, CUT = 8, 5, 4  # bytes per voxel of an image: as it is read; with its mask; cut to the window
-LEVEL = 160  # bytes per voxel of a level: descriptors of both images, those of the moving one once more, and images
+LEVEL = 140  # bytes per voxel of a level: descriptors of both images, those of the moving one once more, and images
 LABEL = 12  # bytes per displacement of a keypoint
-KNOTS = 32  # bytes per pair of keypoints, of the system of the spline
+KNOTS = 28  # bytes per pair of keypoints, of the system of the spline
 GROUPS, OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")  # cgroups(7)
 
 

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
+from problems import OBLIQUE
 from test_cli import FAST
+from test_dicom import SLICES, dicom
 
 from graphreg import chunks, memory, pipeline
 from graphreg.chunks import FILLING, in_smaller_parts, rows
@@ -19,10 +21,11 @@ from graphreg.config import override, preset
 from graphreg.grid import Grid
 from graphreg.io import write_volume
 from graphreg.io.extents import Extent, read_extent
-from graphreg.memory import available_bytes, needed_bytes, require_memory
+from graphreg.memory import available_bytes, needed_bytes
 from graphreg.phantom import PhantomConfig, make_phantom
 from graphreg.pipeline import register
 from graphreg.records import ImagePair, Volume
+from graphreg.stages.resampling import identity, resample, resample_mask
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
@@ -120,8 +123,6 @@ def test_an_image_tells_its_extent_before_it_is_read(tmp_path):
     for name in ("a.nii.gz", "a.mha", "a.nrrd"):
         write_volume(Volume(grid, torch.arange(220.0).reshape(grid.shape)), tmp_path / name)
         assert read_extent(tmp_path / name) == Extent(220, (11.0, 10.0, 12.0))
-    from test_dicom import SLICES, dicom
-
     dicom(tmp_path / "ct", SLICES)
     slices = sitk.GetArrayFromImage(sitk.ReadImage(sorted(map(str, (tmp_path / "ct").iterdir()))))
     extent = read_extent(tmp_path / "ct")
@@ -159,8 +160,9 @@ def test_available_memory_is_the_least_that_machine_groups_and_limits_leave(tmp_
     import resource
 
     free = available_bytes(CPU)
-    total = next(int(line.split()[1]) for line in Path("/proc/meminfo").open() if line.startswith("MemTotal"))
-    assert 1e6 < free < 1024 * total + 2**40
+    told = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    total = sum(1024 * int(told[name].split()[0]) for name in ("MemTotal", "SwapTotal"))
+    assert 1e6 < free < total
     monkeypatch.setattr(resource, "getrlimit", lambda _: (2**60, 2**60))
     assert available_bytes(CPU) <= 2**60
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
@@ -201,18 +203,13 @@ def forty(volume, mask):
     grid = volume.grid
     size = [(n - 1) * s for n, s in zip(reversed(grid.shape), grid.spacing_mm, strict=True)]
     small = Grid((40, 40, 40), tuple(length / 39 for length in size), grid.origin_mm, grid.direction)
-    from graphreg.stages.resampling import identity, resample, resample_mask
-
     return resample(volume, small, identity), resample_mask(mask, grid, small, identity)
 
 
 @pytest.mark.parametrize("given", [True, False])
 def test_images_of_40_voxels_a_side_are_registered(lungs, given):
-    pair = lungs.pair
-    (fixed, fixed_mask), (moving, moving_mask) = (
-        forty(pair.fixed, pair.fixed_mask),
-        forty(pair.moving, pair.moving_mask),
-    )
+    fixed, fixed_mask = forty(lungs.pair.fixed, lungs.pair.fixed_mask)
+    moving, moving_mask = forty(lungs.pair.moving, lungs.pair.moving_mask)
     assert fixed.grid.shape == moving.grid.shape == (40, 40, 40)
     masks = (fixed_mask, moving_mask) if given else ()
     done = register(ImagePair(fixed, moving, *masks), config=override(preset("fast"), FAST))
@@ -230,11 +227,23 @@ def test_40_voxels_a_side_without_lungs_are_refused(tmp_path, capsys):
     assert err.startswith(f"graphreg: {tmp_path}/soft.nii: No lung found") and err.count("\n") == 1
 
 
-def test_ten_thousand_keypoints_are_found_and_registered(lungs):
+def test_as_many_keypoints_as_are_asked_for_are_registered(lungs):
     settings = override(preset("fast"), FAST)
-    level = replace(settings.levels[-1], name="dense", spacing_mm=2.0)
-    keypoints = replace(level.keypoints, count=10_000, separation_mm=1.0, sigma_mm=1.0)
-    costs = replace(level.costs, radius_mm=2.0, step_mm=2.0)
-    levels = (settings.levels[0], replace(level, keypoints=keypoints, costs=costs))
-    done = register(lungs.pair, config=replace(settings, levels=levels, refinement=()))
-    assert len(done.keypoints.keypoints) == 10_000
+    last = settings.levels[-1]
+    keypoints = replace(last.keypoints, count=3000, uniform=True)
+    dense = replace(last, keypoints=keypoints, costs=replace(last.costs, radius_mm=3.0, step_mm=3.0))
+    done = register(lungs.pair, config=replace(settings, levels=(settings.levels[0], dense), refinement=()))
+    points = lungs.landmarks
+    before = (points.fixed_mm - points.moving_mm).norm(dim=1).mean()
+    assert len(done.keypoints.keypoints) == 3000
+    assert before > 15 and (done.field(points.fixed_mm) - points.moving_mm).norm(dim=1).mean() < 0.4 * before
+
+
+def test_a_mask_is_resampled_as_the_image_of_its_voxels(generator):
+    grid = Grid((9, 11, 13), (0.7, 1.3, 2.5), (4.0, -3.0, 1.0), OBLIQUE.direction)
+    mask = torch.zeros(grid.shape, dtype=torch.bool)
+    mask[0:4, 3:9, 5:13] = torch.rand(4, 6, 8, generator=generator) < 0.6
+    for target in (grid.with_spacing(0.9), Grid.covering(grid.corners_mm(), 0.8, 2.0)):
+        whole = resample(Volume(grid, mask.float()), target, identity, outside=0.0).data > 0.5
+        assert torch.equal(resample_mask(mask, grid, target, identity), whole) and bool(whole.any())
+    assert not bool(resample_mask(mask & ~mask, grid, grid, identity).any())
