@@ -12,9 +12,11 @@ from pathlib import Path
 from platform import node
 
 import pytest
+import study_cases
 import torch
 from test_cli import ENVIRONMENT, FAST, SMALL
 from test_results import contents, result  # noqa: F401  # a fixture
+from test_study import SCRIPT
 
 from graphreg.cli import main, phantoms
 from graphreg.io import InputError, write_volume
@@ -23,6 +25,8 @@ from graphreg.io.files import sweep
 from graphreg.io.results import read_record, write_result
 from graphreg.phantom import PhantomConfig, make_phantom
 from graphreg.records import Volume
+from graphreg.study import task
+from graphreg.study.runner import run_study
 
 ROOT = Path(__file__).parents[1]
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="forks, and looks into /proc")
@@ -369,3 +373,49 @@ def test_want_of_memory_is_one_line_and_the_earlier_result_stays(earlier, pair, 
     done = subprocess.run(map(str, command), env=ENVIRONMENT, capture_output=True, text=True, check=False)
     assert done.stderr == "graphreg: failed: there is not enough memory (--debug shows where)\n"
     assert done.returncode == 1 and contents(out) == before
+
+
+# studies
+
+
+def is_alive(process):
+    """Whether a process, maybe nobody's child, is at work."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@LINUX
+def test_workers_of_a_killed_study_end_with_it_and_it_goes_on(tmp_path):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    environment = ENVIRONMENT | {"PYTHONPATH": f"{ROOT}{os.pathsep}{Path(__file__).parent}"}
+    process = subprocess.Popen([sys.executable, "script.py"], cwd=tmp_path, env=environment, start_new_session=True)
+    out, deadline = tmp_path / "out", time.monotonic() + 120
+    half = []
+    while len(half) < 2 or not (out / "case1" / "figures.json").exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+        half = [path for path in out.glob("case[23]/.*") if path.name != LOCK and path.read_text()]
+    workers = [int(path.read_text()) for path in half]
+    process.kill()
+    process.wait()
+    while any(map(is_alive, workers)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert not list(out.glob("case[23]"))  # workers leave in order
+    dataset = study_cases.tiny_dataset(tmp_path / "data", 3)
+    done = run_study(dataset, study_cases.CONFIG, out, resume=True, predict=study_cases.perfect)
+    assert done.finished == ("case1", "case2", "case3") and not list(out.rglob(".*"))
+
+
+def test_a_case_whose_folder_is_taken_fails_alone_and_what_was_killed_there_is_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr(task, "PATIENCE_S", 0.1)
+    dataset, out = study_cases.tiny_dataset(tmp_path / "data", 2), tmp_path / "out"
+    run_study(dataset, study_cases.CONFIG, out, cases=["case2"], predict=study_cases.second_fails)
+    (out / "case2" / ".0123abcd.transform.h5").write_text("half")
+    (out / ".0123abcd.study.json").write_text("half")
+    with claim(out / "case1"):
+        done = run_study(dataset, study_cases.CONFIG, out, resume=True, predict=study_cases.perfect)
+    assert done.finished == ("case2",) and done.failures[0].message.startswith(f"{out / 'case1'}: a folder in which")
+    assert not list(out.rglob(".*"))
