@@ -19,6 +19,7 @@ from test_results import contents, result  # noqa: F401  # a fixture
 from test_study import SCRIPT
 
 from graphreg.cli import main, phantoms
+from graphreg.cli.console import Terminated, ending_in_order
 from graphreg.io import InputError, write_volume
 from graphreg.io.claim import LOCK, claim
 from graphreg.io.files import sweep
@@ -27,6 +28,7 @@ from graphreg.phantom import PhantomConfig, make_phantom
 from graphreg.records import Volume
 from graphreg.study import task
 from graphreg.study.runner import run_study
+from graphreg.training.sources import Sources, make_samples
 
 ROOT = Path(__file__).parents[1]
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="forks, and looks into /proc")
@@ -419,3 +421,31 @@ def test_a_case_whose_folder_is_taken_fails_alone_and_what_was_killed_there_is_r
         done = run_study(dataset, study_cases.CONFIG, out, resume=True, predict=study_cases.perfect)
     assert done.finished == ("case2",) and done.failures[0].message.startswith(f"{out / 'case1'}: a folder in which")
     assert not list(out.rglob(".*"))
+
+
+# training
+
+
+def make_samples_of(folder, out):
+    """Samples by a worker; ends as the program does."""
+    with ending_in_order():
+        try:
+            make_samples(Sources(pairs=(folder,), made=0), study_cases.CONFIG, out, workers=2)
+        except Terminated:
+            sys.exit(143)
+
+
+@LINUX
+def test_a_signal_to_a_training_ends_the_workers_that_make_samples(tmp_path):
+    for name in ("fixed.nii.gz", "moving.nii.gz"):
+        os.mkfifo(tmp_path / name)  # who reads it waits for ever
+    process = forked(make_samples_of, tmp_path, tmp_path / "out")
+
+    wait_for(lambda: Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(), process)
+    workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(process.pid, signal.SIGTERM)
+    assert ended(process) == 143
+    deadline = time.monotonic() + 20
+    while any(map(is_alive, workers)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
