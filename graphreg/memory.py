@@ -23,7 +23,8 @@ SMALL_LUNGS_MM = (200.0, 140.0, 180.0)  # box around both, (x, y, z)
 READ, KEPT, CUT = 8, 5, 4  # bytes per voxel of an image: as it is read; with its mask; cut to the window
 LEVEL = 140  # bytes per voxel of a level: descriptors of both images, those of the moving one once more, and images
 LABEL = 12  # bytes per displacement of a keypoint
-KNOTS = 28  # bytes per pair of keypoints, of the system of the spline
+KNOTS = 24  # bytes per pair of keypoints, of the system of the spline
+SPARSE_MM3 = 4000.0  # of that box, at most, for every distinctive point that is found where very many are wanted
 GROUPS, OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")  # cgroups(7)
 
 
@@ -35,8 +36,8 @@ def require_memory(fixed: PathInput, moving: PathInput, config: RegistrationConf
     needed = needed_bytes(extents[0], extents[1], config, on_gpu=device.type == "cuda")
     available = available_bytes(device)
     if needed > available:
-        need = f"at least {needed / 1e9:.1f} GB of memory on the {device.type} for these images and settings"
-        raise unsuitable(f"{fixed} and {moving}", need, f"{available / 1e9:.1f} GB available")
+        need = f"at least {needed / 1e9:.2f} GB of memory on the {device.type} for these images and settings"
+        raise unsuitable(f"{fixed} and {moving}", need, f"{available / 1e9:.2f} GB available")
 
 
 def needed_bytes(
@@ -61,7 +62,8 @@ def _share(image: Extent, lungs_mm: Triple) -> float:
 def _level_bytes(level: LevelConfig, box_mm: tuple[float, ...]) -> float:
     voxels = math.prod((size + 2 * MARGIN_MM) / level.spacing_mm for size in box_mm)
     labels = label_grid(level.costs.radius_mm, level.costs.step_mm).voxels
-    count = level.keypoints.count
+    found = math.inf if level.keypoints.uniform else math.prod(box_mm) / SPARSE_MM3
+    count = min(level.keypoints.count, found)
     return max(LEVEL * voxels, KNOTS * count**2) + LABEL * count * labels
 
 

@@ -108,11 +108,10 @@ def run_study(
     places = Places(workers=workers, dask=dask, resources=resources)
     folder = Path(out).absolute() if dask else Path(out)  # workers elsewhere have a working directory of their own
     choose_device("auto" if dask else device)
-    about: dict[str, Any] = {"graphreg": __version__, "torch": torch.__version__, "dataset": dataset.name}
-    about |= {"configuration": as_dict(config), "seed": seed, "device": device}
+    about = {"graphreg": __version__, "torch": torch.__version__, "dataset": dataset.name, "seed": seed}
+    about |= {"configuration": as_dict(config), "device": device}
     require_names([case.name for case in dataset.cases])
-    chosen = _chosen(dataset, cases)
-    shared = (device, seed, predict, prepare)
+    chosen, shared = _chosen(dataset, cases), (device, seed, predict, prepare)
     tasks = [Task(_absolute(case) if dask else case, config, folder / case.name, *shared) for case in chosen]
     with claim(folder):
         require_place(folder, about, resume)
@@ -121,7 +120,7 @@ def run_study(
             _follow(places.work(tasks), len(tasks), progress)
         finally:
             study = write_outputs(folder, about, dataset)
-    return study
+        return study
 
 
 def write_outputs(out: Path, about: Mapping[str, Any], dataset: DataSet) -> Study:
