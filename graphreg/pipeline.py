@@ -15,8 +15,10 @@ from graphreg.analysis.field import compose
 from graphreg.analysis.inversion import inconsistency_mm, invert, meet
 from graphreg.analysis.unfolding import unfold
 from graphreg.assessment import assess
+from graphreg.chunks import in_smaller_parts
 from graphreg.config import LevelConfig, RefinementConfig, RegistrationConfig
 from graphreg.config import preset as named_preset
+from graphreg.devices import choose_device, to_device
 from graphreg.grid import Grid
 from graphreg.monitor import Monitor, Progress, StageCost
 from graphreg.records import (
@@ -54,6 +56,7 @@ class Registration:
     stages: dict[str, StageCost]  # seconds and memory of each
     device: str
     seed: int
+    parts: int = 1  # so many times smaller than usual were those of the work, for want of memory of the GPU
 
     def warp(self, volume: Volume, labels: bool = False) -> Volume:
         """A volume in the moving image's space, resampled on the fixed grid; labels take the nearest value."""
@@ -66,9 +69,10 @@ class Registration:
         return doubts(self.quality)
 
     def account(self) -> dict[str, Any]:
-        """What a record tells of it: device, stages (seconds, memory), keypoints, quality, traces."""
+        """What a record tells of it: device, parts, stages (seconds, memory), keypoints, quality, traces."""
         return {
             "device": self.device,
+            "parts": self.parts,
             "stages": {name: asdict(cost) for name, cost in self.stages.items()},
             "keypoints": len(self.keypoints.keypoints),
             "quality": asdict(self.quality),
@@ -105,11 +109,14 @@ def register(
     config = config or named_preset(preset)
     config = replace(config, regulariser=regulariser) if regulariser else config
     target = choose_device(device)
-    pair = _to_device(pair, target)
-    ways = 2 if config.symmetric else 1
-    monitor = Monitor(3 + ways * (1 + 6 * len(config.levels) + len(config.refinement)), target, progress)
-    with torch.no_grad():
-        return _register(pair, config, monitor, seed)
+    steps = 3 + (2 if config.symmetric else 1) * (1 + 6 * len(config.levels) + len(config.refinement))
+
+    @torch.no_grad()
+    def work() -> Registration:
+        return _register(to_device(pair, target), config, Monitor(steps, target, progress), seed)
+
+    done, parts = in_smaller_parts(work)
+    return replace(done, parts=parts)
 
 
 def _register(pair: ImagePair, config: RegistrationConfig, monitor: Monitor, seed: int) -> Registration:
@@ -208,27 +215,3 @@ def observe(
     with stage("graph"):
         graph = connect(keypoints, level.graph)
     return costs, graph
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of that name; ``auto`` is CUDA where there is one, else the CPU.
-
-    Raises:
-        ValueError: an unknown name, or a device that this machine lacks.
-    """
-    if name == "mps":
-        raise ValueError("device 'mps' lacks the float64 that the spline needs; use cpu")
-    present = {"cpu": True, "cuda": torch.cuda.is_available()}
-    if name == "auto":
-        return torch.device("cuda" if present["cuda"] else "cpu")
-    if name not in present:
-        raise ValueError(f"device must be one of auto, {', '.join(present)}, mps, got {name!r}")
-    if not present[name]:
-        raise ValueError(f"device {name!r} is not available on this machine")
-    return torch.device(name)
-
-
-def _to_device(pair: ImagePair, device: torch.device) -> ImagePair:
-    fixed, moving = (Volume(v.grid, v.data.to(device, torch.float32)) for v in (pair.fixed, pair.moving))
-    masks = (None if m is None else m.to(device) for m in (pair.fixed_mask, pair.moving_mask))
-    return ImagePair(fixed, moving, *masks)

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -72,10 +71,14 @@ def open_scene(pair: ImagePair, masks: tuple[Tensor, Tensor], config: Registrati
     lungs_mm, moving_lungs_mm = (mask_corners_mm(mask, volume.grid) for mask, volume in zip(masks, images, strict=True))
     cropped = [crop(volume, part) for volume, part in zip(images, parts, strict=True)]
 
-    @lru_cache(maxsize=1)  # levels that follow one another may share a spacing
+    kept: dict[float, tuple[Volume, Volume]] = {}  # levels that follow one another may share a spacing
+
     def prepared(spacing_mm: float) -> tuple[Volume, Volume]:
-        fixed, moving = (prepare(volume, spacing_mm, config.window_hu) for volume in cropped)
-        return fixed, moving
+        if spacing_mm not in kept:
+            kept.clear()  # before the next ones are made: both would not fit
+            fixed, moving = (prepare(volume, spacing_mm, config.window_hu) for volume in cropped)
+            kept[spacing_mm] = fixed, moving
+        return kept[spacing_mm]
 
     return Scene(
         prepared=prepared,

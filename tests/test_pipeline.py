@@ -15,11 +15,12 @@ from scipy.spatial.transform import Rotation
 
 from graphreg.analysis.metrics import tre
 from graphreg.config import INHALE_EXHALE, LevelConfig, RefinementConfig, RegistrationConfig
+from graphreg.devices import choose_device
 from graphreg.grid import Grid, mask_points_mm
 from graphreg.io import read_landmarks, read_pair
 from graphreg.objectives import FeatureConfig
 from graphreg.phantom import Phantom, PhantomConfig, make_phantom
-from graphreg.pipeline import Registration, choose_device, register
+from graphreg.pipeline import Registration, register
 from graphreg.records import ImagePair, Volume
 from graphreg.stages.cost_volume import CostConfig
 from graphreg.stages.descriptors import DescriptorConfig

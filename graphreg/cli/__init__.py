@@ -7,7 +7,7 @@ import typer
 
 from graphreg.cli.applying import points, warp
 from graphreg.cli.checking import check_data
-from graphreg.cli.console import INTERRUPTED, State, failure
+from graphreg.cli.console import INTERRUPTED, State, Terminated, ending_in_order, failure
 from graphreg.cli.evaluating import evaluate
 from graphreg.cli.exporting import export
 from graphreg.cli.inverting import invert
@@ -63,15 +63,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the program with these arguments, or those of the command line; returns the exit code."""
     keep_freed_memory()
     state = State()
+    arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     try:
-        code = app(
-            list(sys.argv[1:] if argv is None else argv) or ["--help"],
-            prog_name="graphreg",
-            standalone_mode=False,
-            obj=state,
-        )
+        with ending_in_order():
+            code = app(arguments, prog_name="graphreg", standalone_mode=False, obj=state)
         if code == INTERRUPTED:  # as newer typers say it
             raise KeyboardInterrupt
         return int(code or 0)
-    except (Exception, KeyboardInterrupt) as error:
+    except (Exception, KeyboardInterrupt, Terminated) as error:
         return failure(error, state.debug)

@@ -1,21 +1,47 @@
 """What the user sees: lines, a progress bar, errors with their exit codes."""
 
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from errno import EACCES, EISDIR, ELOOP, ENAMETOOLONG, ENOTDIR, EPERM
 
+import torch
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+from graphreg.io.errors import lacks_memory
 from graphreg.monitor import Progress as Listener
 
-DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, WRONG, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 # errors of a path rather than of the machine
 ABOUT_PATHS = (EACCES, EPERM, ENAMETOOLONG, ELOOP, ENOTDIR, EISDIR)
+
+
+class Terminated(BaseException):
+    """The system asked the program to end (SIGTERM)."""
+
+
+@contextmanager
+def ending_in_order() -> Iterator[None]:
+    """SIGTERM ends the body as an error does, so that half files are removed and workers stopped."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may say what a signal does
+        return
+
+    def end(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once, however often it is asked
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @dataclass
@@ -56,18 +82,36 @@ def failure(error: BaseException, debug: bool) -> int:
 def _explain(error: BaseException) -> tuple[str, int]:
     if isinstance(error, KeyboardInterrupt | typer.Abort):
         return "interrupted", INTERRUPTED
+    if isinstance(error, Terminated):
+        return "terminated", TERMINATED
+    return _of_usage(error) or _of_input(error) or (f"failed: {_of_work(error)}", FAILED)
+
+
+def _of_usage(error: BaseException) -> tuple[str, int] | None:
     usage = getattr(error, "format_message", None)  # of click, or of the copy that newer typers bring
-    if usage is not None:
-        context = getattr(error, "ctx", None)
-        hint = f" (see '{context.command_path} --help')" if context is not None else ""
-        return _one_line(usage()) + hint, WRONG
+    if usage is None:
+        return None
+    context = getattr(error, "ctx", None)
+    hint = f" (see '{context.command_path} --help')" if context is not None else ""
+    return _one_line(usage()) + hint, WRONG
+
+
+def _of_input(error: BaseException) -> tuple[str, int] | None:
     if isinstance(error, ValueError):
         return _one_line(error), WRONG
     if isinstance(error, OSError) and error.errno in ABOUT_PATHS and error.filename:
         return f"{error.filename}: a path that can be used needed, found: {str(error.strerror).lower()}", WRONG
+    return None
+
+
+def _of_work(error: BaseException) -> str:
+    if isinstance(error, torch.cuda.OutOfMemoryError):
+        return "the GPU has not enough memory (--device cpu does without)"
+    if lacks_memory(error):
+        return "there is not enough memory (--debug shows where)"
     if isinstance(error, OSError):
-        return f"failed: {_one_line(error)}", FAILED
-    return f"failed: {type(error).__name__}: {_one_line(error)} (--debug shows where)", FAILED
+        return _one_line(error)
+    return f"{type(error).__name__}: {_one_line(error)} (--debug shows where)"
 
 
 def _visible(text: str) -> str:

@@ -11,9 +11,11 @@ from typing import Any
 from graphreg.cli.console import progress_bar, warn
 from graphreg.cli.options import settings_of
 from graphreg.config import RegistrationConfig
+from graphreg.devices import choose_device
 from graphreg.io import InputError, read_pair
 from graphreg.io.results import RECORD, is_whole, read_record, require_writable, write_result
-from graphreg.pipeline import Registration, choose_device, register
+from graphreg.memory import require_memory
+from graphreg.pipeline import Registration, register
 from graphreg.records import ImagePair
 from graphreg.study.identity import ROLES, identity_of, is_same
 
@@ -89,6 +91,7 @@ class Finished:
 def perform(job: Job, quiet: bool) -> Finished:
     """Register and write the result, in place of an earlier one only when the new one is complete."""
     start = time.perf_counter()
+    require_memory(job.fixed, job.moving, job.settings, choose_device(job.device))
     _begin_imports(job.settings)
     with progress_bar(quiet) as progress:
         pair = read_pair(job.fixed, job.moving, job.fixed_mask, job.moving_mask)
@@ -98,6 +101,8 @@ def perform(job: Job, quiet: bool) -> Finished:
             raise InputError(_naming_files(str(error), job)) from error
     finished = Finished(done, time.perf_counter() - start)
     _write(job, finished, pair)
+    if done.parts > 1:
+        warn(f"the memory of the GPU did not suffice until the work was done in parts {done.parts} times smaller")
     return finished
 
 

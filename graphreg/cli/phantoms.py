@@ -1,5 +1,6 @@
 """``graphreg phantom`` and ``graphreg demo``: a pair with known truth, and the whole program shown on it."""
 
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +15,16 @@ from graphreg.cli.console import say
 from graphreg.cli.evaluating import table
 from graphreg.cli.job import Job, perform, remark
 from graphreg.grid import mask_points_mm
-from graphreg.io import InputError, read_volume, write_comparison, write_landmarks, write_text, write_volume
+from graphreg.io import (
+    InputError,
+    atomic_path,
+    read_volume,
+    write_comparison,
+    write_landmarks,
+    write_text,
+    write_volume,
+)
+from graphreg.io.claim import claim
 from graphreg.io.results import RECORD, require_writable, write_json
 from graphreg.phantom import Phantom, PhantomConfig, make_phantom
 from graphreg.records import Landmarks
@@ -62,7 +72,8 @@ def phantom(
         _require_own(folder, folder)
     config = PhantomConfig(fixed_spacing_mm=spacing, moving_spacing_mm=spacing) if spacing else PhantomConfig()
     for number, folder in folders.items():
-        moved_mm = write_phantom(folder, make_phantom(number, config), number, config)
+        with claim(folder):
+            moved_mm = write_phantom(folder, make_phantom(number, config), number, config)
         say(f"phantom of seed {number}, whose lungs move by {moved_mm:.1f} mm on average: {folder}")
     if many is not None:
         write_text(out / MANIFEST, _manifest([folder.name for folder in folders.values()]))
@@ -78,6 +89,11 @@ def demo(out: OutDemo = Path("graphreg-demo"), seed: options.PhantomSeed = 0, de
     """
     data = out / "phantom"
     _require_own(out, data)
+    with claim(out), claim(data):
+        _demonstrate(out, data, seed)
+
+
+def _demonstrate(out: Path, data: Path, seed: int) -> None:
     config = PhantomConfig()
     truth = make_phantom(seed, config)
     write_phantom(data, truth, seed, config)
@@ -102,17 +118,19 @@ def write_phantom(folder: Path, made: Phantom, seed: int, config: PhantomConfig)
     """The files of a phantom; returns the mean motion in the fixed lungs in mm."""
     pair = made.pair
     assert pair.fixed_mask is not None and pair.moving_mask is not None
-    for role, volume, mask in (("fixed", pair.fixed, pair.fixed_mask), ("moving", pair.moving, pair.moving_mask)):
-        write_volume(volume, folder / f"{role}.nii.gz")
-        write_volume((volume.grid, mask), folder / f"{role}_mask.nii.gz")
-    write_landmarks(folder / "landmarks.csv", made.landmarks)
     points_mm = mask_points_mm(pair.fixed_mask, pair.fixed.grid)
     jacobian = torch.ones(pair.fixed.grid.shape)
     jacobian[pair.fixed_mask] = torch.cat([made.jacobian(part) for part in points_mm.split(CHUNK)]).float()
-    write_volume((pair.fixed.grid, jacobian), folder / JACOBIAN, as_float=True)
     moved_mm = torch.cat([(made.motion(part) - part).norm(dim=1) for part in points_mm.split(CHUNK)]).mean().item()
     record = {"graphreg": __version__, "seed": seed, "configuration": asdict(config), "mean_displacement_mm": moved_mm}
-    write_json(folder / MARK, record)
+    with ExitStack() as stack:  # all are renamed together, the mark of our files before the files
+        paths = {name: stack.enter_context(atomic_path(folder / name)) for name in (*FILES, MARK)}
+        for role, volume, mask in (("fixed", pair.fixed, pair.fixed_mask), ("moving", pair.moving, pair.moving_mask)):
+            write_volume(volume, paths[f"{role}.nii.gz"])
+            write_volume((volume.grid, mask), paths[f"{role}_mask.nii.gz"])
+        write_landmarks(paths["landmarks.csv"], made.landmarks)
+        write_volume((pair.fixed.grid, jacobian), paths[JACOBIAN], as_float=True)
+        write_json(paths[MARK], record)
     return moved_mm
 
 

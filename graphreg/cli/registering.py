@@ -5,6 +5,7 @@ import typer
 from graphreg.cli import options
 from graphreg.cli.console import FAILED, say
 from graphreg.cli.job import Job, perform, remark
+from graphreg.io.claim import claim
 
 
 def register(
@@ -38,11 +39,12 @@ def register(
     masks = fixed_mask, moving_mask
     job = Job(fixed, moving, out, *masks, preset, config, regulariser, not no_refinement, symmetric, device, seed)
     job.check()
-    if not force and job.is_done():
-        say(f"nothing to do: {out} already holds the result of these images and settings")
-    else:
-        finished = perform(job, quiet)
-        if not quiet:
-            say(finished.summary(out))
-    if remark(out) and strict:
-        raise typer.Exit(FAILED)
+    with claim(out):
+        if not force and job.is_done():
+            say(f"nothing to do: {out} already holds the result of these images and settings")
+        else:
+            finished = perform(job, quiet)
+            if not quiet:
+                say(finished.summary(out))
+        if remark(out) and strict:
+            raise typer.Exit(FAILED)

@@ -7,8 +7,8 @@ import typer
 
 from graphreg.cli import options
 from graphreg.cli.console import progress_bar, say
+from graphreg.devices import choose_device
 from graphreg.io.results import require_writable
-from graphreg.pipeline import choose_device
 from graphreg.training.run import Training
 from graphreg.training.settings import FitConfig
 from graphreg.training.sources import Sources, images_in, pairs_in, tables_in

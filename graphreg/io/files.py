@@ -1,6 +1,8 @@
 """Writing without half files: under a temporary name first, then renamed."""
 
 import os
+import re
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,12 +10,14 @@ from uuid import uuid4
 
 from graphreg.io.errors import PathInput, unsuitable
 
+TEMPORARY = re.compile(r"\.[0-9a-f]{8}\..+")
+
 
 @contextmanager
 def atomic_path(target: PathInput) -> Iterator[Path]:
     """A temporary path beside the target with the same suffixes, renamed to it if the body succeeds, else removed.
 
-    Folders that are missing above the target are made.
+    The body makes a file or a folder there. Folders that are missing above the target are made.
     """
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -22,7 +26,21 @@ def atomic_path(target: PathInput) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, target)
     finally:
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
+
+
+def sweep(folder: PathInput) -> None:
+    """Removes what processes that were killed as they wrote have left in a folder, in which nobody else may write."""
+    for path in list(Path(folder).glob(".*")):
+        if TEMPORARY.fullmatch(path.name):
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_text(path: PathInput, text: str) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from graphreg.grid import Grid
 from graphreg.io.dicom import read_series
-from graphreg.io.errors import InputError, PathInput, exists, unsuitable
+from graphreg.io.errors import InputError, PathInput, exists, lacks_memory, unsuitable
 from graphreg.io.files import atomic_path, require_suffix
 from graphreg.io.formats import NEED, open_image, reason
 from graphreg.io.headers import require_plausible
@@ -160,6 +160,8 @@ def _read_file(path: PathInput) -> sitk.Image:
         reader.SetOutputPixelType(sitk.sitkFloat32)
         image = reader.Execute()
     except RuntimeError as error:
+        if lacks_memory(error):
+            raise
         raise unsuitable(path, NEED, reason(error)) from None
     further = image.GetDimension() - 3
     return image[(slice(None),) * 3 + (0,) * further] if further else image  # a slice is a copy

@@ -3,13 +3,15 @@
 Also what tells whether a result can be written at all, and whether two inputs are the same.
 """
 
+import errno
 import hashlib
 import json
 import math
+import os
+import shutil
 import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,9 @@ from graphreg.records import DenseField, Displacements, Volume
 
 TRANSFORM, WARPED, KEYPOINTS, RECORD = "transform.h5", "warped.nii.gz", "keypoints.csv", "registration.json"
 INVERSE = "inverse_transform.h5"  # of symmetric registrations
+NAMES = (TRANSFORM, INVERSE, WARPED, KEYPOINTS, RECORD)  # in the order in which they come to their place
+VECTOR, VOXEL = 24, 2  # bytes of a transform and of an image before it is packed
+COMPLETE = ".complete"  # folder with a new result that is not yet in its place
 DETACHED = (".mhd", ".nhdr")  # text headers that name the files with the voxels
 TWINS = (".hdr", ".img")
 
@@ -35,22 +40,48 @@ def write_result(
     record: Mapping[str, Any],
     inverse: DenseField | None = None,
 ) -> None:
-    """The files of a result, in place of an earlier one; all are written before the first is renamed."""
-    out = Path(folder)
-    with ExitStack() as stack:  # renames in the reverse of this order, the record last
-        names = (RECORD, KEYPOINTS, WARPED, TRANSFORM, *([INVERSE] if inverse else []))
-        paths = [stack.enter_context(atomic_path(out / name)) for name in names]
+    """The files of a result, in place of an earlier one once all of them are complete."""
+    motions = (field, inverse) if inverse else (field,)
+    _require_room(folder, sum(VECTOR * motion.grid.voxels for motion in motions) + VOXEL * warped.grid.voxels)
+    with atomic_path(Path(folder) / COMPLETE) as new:
+        new.mkdir()
         with ThreadPoolExecutor() as pool:  # both wait for the disk or for zlib, not for Python
-            writing = pool.submit(write_volume, warped, paths[2])
-            for motion, path in zip((field, inverse) if inverse else (field,), paths[3:], strict=True):
-                write_transform(motion, path)  # one after the other: HDF5 knows no threads
+            writing = pool.submit(write_volume, warped, new / WARPED)
+            for motion, name in zip(motions, (TRANSFORM, INVERSE), strict=False):
+                write_transform(motion, new / name)  # one after the other: HDF5 knows no threads
             writing.result()
         points_mm = keypoints.keypoints.points_mm.double()
-        write_keypoints(paths[1], points_mm, points_mm + keypoints.vectors_mm.double(), keypoints.confidence.double())
-        write_json(paths[0], record)
+        moved_mm = points_mm + keypoints.vectors_mm.double()
+        write_keypoints(new / KEYPOINTS, points_mm, moved_mm, keypoints.confidence.double())
+        write_json(new / RECORD, record)
+    try:
+        settle(folder)
+    finally:  # Ctrl-C in between does not stop it
+        settle(folder)
+
+
+def _require_room(folder: PathInput, size: int) -> None:
+    """Raise OSError where a disk is too full; libraries that find it out by themselves say more than one line."""
+    place = Path(folder)
+    while not place.exists():
+        place = place.parent
+    if (free := shutil.disk_usage(place).free) < size:
+        told = f"{os.strerror(errno.ENOSPC)} ({size / 1e6:.1f} MB needed, {free / 1e6:.1f} MB found)"
+        raise OSError(errno.ENOSPC, told, str(folder))
+
+
+def settle(folder: PathInput) -> None:
+    """Puts a complete new result in its place, the record last; goes on where a process was killed as it did so."""
+    out, new = Path(folder), Path(folder) / COMPLETE
+    if not new.is_dir():
+        return
+    if (new / TRANSFORM).exists():  # nothing is in its place yet
         (out / RECORD).unlink(missing_ok=True)  # from here on the earlier result is no longer whole
-        if inverse is None:
-            (out / INVERSE).unlink(missing_ok=True)  # it was that of the earlier result
+        (out / INVERSE).unlink(missing_ok=True)
+    for name in NAMES:
+        if (new / name).exists():
+            os.replace(new / name, out / name)
+    new.rmdir()
 
 
 def read_record(folder: PathInput) -> dict[str, Any] | None:

@@ -38,8 +38,11 @@ class Weights:
         notes = {name: json.dumps(getattr(self, name)) for name in NOTES}
         metadata = {"format": FORMAT, **notes, "sha256": fingerprint(tensors, notes)}
         partial = path.with_name(path.name + ".partial")
-        partial.write_bytes(save(tensors, metadata))  # with the permissions of any other file
-        partial.replace(path)
+        try:
+            partial.write_bytes(save(tensors, metadata))  # with the permissions of any other file
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def read_weights(path: Path) -> Weights:

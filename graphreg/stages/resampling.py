@@ -1,6 +1,7 @@
 """Between the stages: an image as it looks through a motion, on another grid.  Volume, motion, grid -> Volume"""
 
 import math
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -37,12 +38,17 @@ def _in_place(volume: Volume, grid: Grid, outside: float | None) -> Tensor:
     """Linear interpolation (D, H, W) where nothing moves."""
     if outside is None:
         return transfer(volume.data[None], volume.grid, grid, (linear,) * 3)[0]
-    return transfer(volume.data[None] - outside, volume.grid, grid, (linear_within,) * 3)[0].add_(outside)
+    if outside:
+        volume = replace(volume, data=volume.data - outside)
+    return transfer(volume.data[None], volume.grid, grid, (linear_within,) * 3)[0].add_(outside)
 
 
 def resample_mask(mask: Tensor, mask_grid: Grid, grid: Grid, motion: Motion) -> Tensor:
     """A mask (D, H, W) seen at motion(x) for every voxel x of a grid, bool; nothing lies beyond its border."""
-    volume = Volume(mask_grid, mask.to(torch.float32))
+    if not bool(mask.any()):
+        return torch.zeros(grid.shape, dtype=torch.bool, device=mask.device)
+    part = box(mask, (1, 1, 1))  # as numbers, a mask of a whole scan takes four times its memory
+    volume = Volume(mask_grid.part(part), mask[part].to(torch.float32))
     return resample(volume, grid, motion, outside=0.0).data > 0.5
 
 
@@ -52,16 +58,16 @@ def region(mask: Tensor, grid: Grid, margin_mm: float = 0.0) -> Region:
 
 
 def crop(volume: Volume, part: Region) -> Volume:
-    """That part of a volume, where it lies."""
-    return Volume(volume.grid.part(part), volume.data[part].contiguous())
+    """That part of a volume, where it lies; it shares the memory of the whole."""
+    return Volume(volume.grid.part(part), volume.data[part])
 
 
 def prepare(volume: Volume, spacing_mm: float, window_hu: tuple[float, float]) -> Volume:
     """The volume with intensities cut to a window, smoothed to what a grid of that spacing can hold."""
     # a Gaussian of 0.42 pixels is about the blur of a pixel: the variance missing to that of the coarser grid
     sigma = [0.42 * max(spacing_mm**2 - s**2, 0.0) ** 0.5 / s for s in reversed(volume.grid.spacing_mm)]
-    data = volume.data.clamp(*window_hu)
-    return Volume(volume.grid, gaussian(data, [s if s > 0.2 else 0.0 for s in sigma]))
+    sigma = [s if s > 0.2 else 0.0 for s in sigma]
+    return Volume(volume.grid, gaussian(volume.data.clamp(*window_hu), sigma))  # without a name, which would keep it
 
 
 def identity(points_mm: Tensor) -> Tensor:

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from graphreg.config import RegistrationConfig
+from graphreg.devices import choose_device
 from graphreg.io.datasets import Case
 from graphreg.io.results import is_whole, read_record, write_result
+from graphreg.memory import require_memory
 from graphreg.pipeline import register
 from graphreg.study.identity import ROLES, identity_of, is_same
 
@@ -24,6 +26,7 @@ def predict(
     if resume and is_whole(folder, config.symmetric) and is_same(read_record(folder), record):
         return False
     start = time.perf_counter()
+    require_memory(case.inputs["fixed"], case.inputs["moving"], config, choose_device(device))
     pair = case.read()
     done = register(pair, config=config, device=device, seed=seed)
     seconds = time.perf_counter() - start  # reading and computing

@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from graphreg.io import InputError
+from graphreg.io.claim import LOCK
 from graphreg.io.datasets.case import can_name_folder
 from graphreg.io.json_text import parse_json
 from graphreg.io.results import plain, require_writable
@@ -71,7 +72,7 @@ def require_place(out: Path, about: Mapping[str, Any], resume: bool) -> None:
     """Raise InputError where a study cannot go: a folder with other files, or with a study that it does not go on."""
     require_writable(out, folder=True)
     if not (out / STUDY).exists():
-        if out.exists() and any(out.iterdir()):
+        if out.exists() and any(path.name != LOCK for path in out.iterdir()):
             raise InputError(f"{out}: a new or empty folder needed for a study, found one with other files")
         return
     found, wanted = read_study(out), plain(about)

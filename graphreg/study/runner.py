@@ -15,11 +15,12 @@ import torch
 
 from graphreg import __version__
 from graphreg.config import RegistrationConfig
+from graphreg.devices import choose_device
 from graphreg.io import InputError, write_text
+from graphreg.io.claim import claim
 from graphreg.io.datasets import Case, DataSet
 from graphreg.io.errors import PathInput
 from graphreg.io.results import write_json
-from graphreg.pipeline import choose_device
 from graphreg.study.cluster import on_cluster
 from graphreg.study.predict import predict as registered
 from graphreg.study.results import (
@@ -108,19 +109,19 @@ def run_study(
     places = Places(workers=workers, dask=dask, resources=resources)
     folder = Path(out).absolute() if dask else Path(out)  # workers elsewhere have a working directory of their own
     choose_device("auto" if dask else device)
-    about: dict[str, Any] = {"graphreg": __version__, "torch": torch.__version__, "dataset": dataset.name}
-    about |= {"configuration": as_dict(config), "seed": seed, "device": device}
+    about = {"graphreg": __version__, "torch": torch.__version__, "dataset": dataset.name, "seed": seed}
+    about |= {"configuration": as_dict(config), "device": device}
     require_names([case.name for case in dataset.cases])
-    chosen = _chosen(dataset, cases)
-    require_place(folder, about, resume)
-    write_outputs(folder, about, dataset)
-    shared = (device, seed, predict, prepare)
+    chosen, shared = _chosen(dataset, cases), (device, seed, predict, prepare)
     tasks = [Task(_absolute(case) if dask else case, config, folder / case.name, *shared) for case in chosen]
-    try:
-        _follow(places.work(tasks), len(tasks), progress)
-    finally:
-        study = write_outputs(folder, about, dataset)
-    return study
+    with claim(folder):
+        require_place(folder, about, resume)
+        write_outputs(folder, about, dataset)
+        try:
+            _follow(places.work(tasks), len(tasks), progress)
+        finally:
+            study = write_outputs(folder, about, dataset)
+        return study
 
 
 def write_outputs(out: Path, about: Mapping[str, Any], dataset: DataSet) -> Study:

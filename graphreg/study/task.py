@@ -8,12 +8,15 @@ from typing import Protocol
 
 from graphreg import __version__
 from graphreg.config import RegistrationConfig
+from graphreg.io import InputError
+from graphreg.io.claim import claim
 from graphreg.io.datasets import Case
 from graphreg.io.results import write_json
 from graphreg.study.memory import forget_peak
 from graphreg.study.score import score
 
 FAILURE = "failure.json"
+PATIENCE_S = 60.0  # for a worker of a killed study, which ends with the next step of its case
 
 
 class Predict(Protocol):
@@ -58,9 +61,15 @@ class Outcome:
 
 def work(task: Task) -> Outcome:
     """Predict and score a case; a finished result of the same inputs and settings is kept. Failures are recorded."""
+    try:
+        with claim(task.folder, PATIENCE_S):
+            return _work(task)
+    except InputError as error:  # another process does not let go of the folder
+        return failed(task, error)
+
+
+def _work(task: Task) -> Outcome:
     (task.folder / FAILURE).unlink(missing_ok=True)
-    for left in task.folder.glob(".*"):  # of a process that was killed as it wrote
-        left.unlink(missing_ok=True)
     forget_peak()
     try:
         computed = task.predict(

@@ -1,11 +1,12 @@
 """Tasks in processes of this machine, which may die without the others.  Tasks -> Outcomes, as they come"""
 
+import os
 import signal
 import threading
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -112,6 +113,7 @@ def _serve(connection: Connection, threads: int) -> None:
     """Works on what comes until nothing more does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the first one decides
     signal.signal(signal.SIGTERM, _leave)
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     while True:
         answer: Outcome | Exception
@@ -122,6 +124,14 @@ def _serve(connection: Connection, threads: int) -> None:
         except Exception as error:  # a function that cannot be imported here, a failure that could not be recorded
             answer = RuntimeError(f"a worker cannot work: {type(error).__name__}: {error}")
         connection.send(answer)
+
+
+def _leave_with_parent() -> None:
+    """Ends a worker whose study was killed: what it works on may be begun anew."""
+    parent = parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _leave(*_: object) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from graphreg.io import atomic_path
 from graphreg.monitor import Progress
 from graphreg.regularisers.networks import build, restore
 from graphreg.regularisers.weights_file import Weights, fingerprint
@@ -143,10 +144,9 @@ class Fit:
             "best": self.best,
             "rows": self.rows,
         }
-        partial = path.with_name(path.name + ".partial")
-        torch.save(state, partial)
-        partial.replace(path)
-        with path.with_suffix(".csv").open("w", newline="") as file:
+        with atomic_path(path) as temporary:
+            torch.save(state, temporary)
+        with atomic_path(path.with_suffix(".csv")) as temporary, temporary.open("w", newline="") as file:
             csv.writer(file).writerows([COLUMNS, *self.rows])
 
     def load(self, path: Path) -> None:

@@ -10,6 +10,7 @@ import torch
 from graphreg import __version__
 from graphreg.config import RegistrationConfig
 from graphreg.io import InputError, write_text
+from graphreg.io.claim import claim
 from graphreg.monitor import Progress
 from graphreg.regularisers.weights_file import locate, read_weights
 from graphreg.training.settings import FitConfig
@@ -49,22 +50,26 @@ class Training:
             ValueError: fewer than two pairs, weights to start from that cannot be read, or a folder with samples or a
                 checkpoint of other sources or settings.
         """
-        from graphreg.training.fitting import Fit  # takes seconds: torch-geometric
-
         pairs = self.sources.made + len(self.sources.pairs)
         if pairs < 2:
             raise ValueError(f"training needs at least 2 pairs, one of them held out, got {pairs}")
+        with claim(self.out), claim(self.out / "samples"):
+            return self._run(progress)
+
+    def _run(self, progress: Progress | None) -> float:
+        from graphreg.training.fitting import Fit  # takes seconds: torch-geometric
+
         begin = read_weights(locate(self.start)) if self.start else None
         smoothness = {level.name: level.spline.smoothness_mm for level in self.settings.levels}
         fit = Fit(self.fit, smoothness, self.device, begin)
-        self._claim(self.out / "samples")
+        self._mark(self.out / "samples")
         files = make_samples(self.sources, self.settings, self.out / "samples", self.workers, progress)
         wanted = [file for file in files if file.stem.rpartition("-")[2] in self.levels]
         fit.run(wanted, self.out / f"{self.name}.pt", progress)
         fit.weights(self._notes(fit.step, fit.best_mm)).save(self.target)
         return fit.best_mm
 
-    def _claim(self, folder: Path) -> None:
+    def _mark(self, folder: Path) -> None:
         """Marks a folder of samples as those of these sources and settings, of which more may be made later."""
         marks = {
             "scans": [(path.name, path.stat().st_size) for path in self.sources.scans],

@@ -13,6 +13,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from graphreg.grid import Grid
+from graphreg.io import atomic_path
 from graphreg.records import CostVolume, Keypoints
 
 
@@ -39,9 +40,8 @@ class Sample:
         if self.query_costs is not None:
             tensors["query_costs"] = self.query_costs.half()
         metadata = {"level": self.level, "step_mm": repr(labels.spacing_mm[0])}
-        partial = path.with_suffix(".partial")
-        partial.write_bytes(save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata))
-        partial.replace(path)
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata))
 
     @classmethod
     def load(cls, path: Path, device: torch.device = torch.device("cpu")) -> "Sample":

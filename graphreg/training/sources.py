@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import lru_cache
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 
 import numpy as np
@@ -97,9 +97,15 @@ def _work(tasks: Sequence[_Task], workers: int) -> Iterator[None]:
     if workers == 1:
         yield from map(_make, tasks)
         return
+    others = set(active_children())
     with ProcessPoolExecutor(workers, get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        for future in as_completed([pool.submit(_make, task) for task in tasks]):
-            yield future.result()
+        try:
+            for future in as_completed([pool.submit(_make, task) for task in tasks]):
+                yield future.result()
+        except BaseException:  # also of who does not want the rest: it is not waited for
+            for worker in set(active_children()) - others:
+                worker.terminate()
+            raise
 
 
 def _files(task: _Task) -> list[Path]:

@@ -1,0 +1,150 @@
+"""What a killed registration leaves: the earlier result or the new one, whole, and nothing that stops the next run.
+
+    python benchmarks/faults.py OUT [--kills 100] [--seed 0]
+
+A phantom is registered to OUT/out by one method and another by turns, every run in place of the result of the last, or
+into an empty folder. Each is killed (SIGKILL) at a random moment of its work, every second one while it writes. The
+next run must succeed and leave the four files of its result and nothing else. Each run is a fork of this program, which
+has imported everything: kills meet the work. Moments are told by the processor time of a run, which a busy machine does
+not stretch. Linux only. Exit code 1 where a kill was not survived.
+"""
+
+import argparse
+import os
+import random
+import shutil
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from graphreg.cli import main
+from graphreg.io.results import COMPLETE, KEYPOINTS, RECORD, TRANSFORM, WARPED, read_record
+
+DATA = (TRANSFORM, WARPED, KEYPOINTS)
+METHODS = ("mean-field", "belief-propagation")
+SETTINGS = """
+field_spacing_mm = 5.0
+alignment.spacing_mm = 8.0
+levels.wide = {spacing_mm = 4.0, keypoints.count = 100, costs = {radius_mm = 40.0, step_mm = 8.0}}
+levels.coarse = {spacing_mm = 4.0, keypoints.count = 100, costs = {radius_mm = 12.0, step_mm = 4.0}}
+levels.middle = {spacing_mm = 4.0, keypoints.count = 100, costs = {radius_mm = 8.0, step_mm = 4.0}}
+"""
+
+
+def start(*arguments: object) -> BaseProcess:
+    """The program with these arguments, at work in a process of its own."""
+
+    def work() -> None:
+        sys.exit(main([str(argument) for argument in arguments]))
+
+    process: BaseProcess = get_context("fork").Process(target=work)
+    process.start()
+    return process
+
+
+def watch(process: BaseProcess) -> Iterator[float]:
+    """Processor time that a process has taken so far in seconds, again and again until it ends."""
+    while process.is_alive():
+        fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+        yield (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        time.sleep(0.001)
+
+
+def finish(process: BaseProcess, out: Path) -> tuple[float, float]:
+    """Waits for a run that must succeed; the processor time at which it began to write, and all of it."""
+    seconds, writing = 0.0, 0.0
+    for seconds in watch(process):
+        writing = writing or (seconds if writes(out) else 0.0)
+    process.join()
+    if process.exitcode != 0:
+        raise RuntimeError(f"exit code {process.exitcode} of the run to {out}")
+    return writing, seconds
+
+
+def kill(process: BaseProcess, after_s: float) -> None:
+    """Ends a process at a moment of its processor time."""
+    for seconds in watch(process):
+        if seconds >= after_s:
+            process.kill()
+    process.join()
+
+
+def writes(out: Path) -> bool:
+    """Whether a new result is being written in a folder."""
+    return any(out.glob(f".????????.{COMPLETE}"))
+
+
+def register(place: Path, method: str, out: Path) -> BaseProcess:
+    """A registration to a folder, in place of what is there."""
+    fixed, moving, *masks = (
+        place / "phantom" / f"{n}.nii.gz" for n in ("fixed", "moving", "fixed_mask", "moving_mask")
+    )
+    given = ["--fixed-mask", masks[0], "--moving-mask", masks[1], "--preset", "fast", "--config", place / "fast.toml"]
+    given += ["--no-refinement", "--regulariser", method]
+    return start("register", fixed, moving, *given, "-o", out, "--force", "-q")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Files that a user sees."""
+    shown = folder.glob("[!.]*") if folder.exists() else ()
+    return {path.name: path.read_bytes() for path in shown}
+
+
+def is_result(folder: Path, wanted: dict[str, bytes]) -> bool:
+    """Whether a folder shows a result with this data and its record, and nothing else."""
+    found = contents(folder)
+    return set(found) == {*DATA, RECORD} and bool(read_record(folder)) and all(found[n] == wanted[n] for n in DATA)
+
+
+def left(out: Path, before: dict[str, bytes], wanted: dict[str, bytes]) -> str:
+    """What a killed run has left."""
+    if contents(out) == before:
+        return "earlier result" if before else "nothing"
+    if is_result(out, wanted):
+        return "new result"
+    return "new result, on its way" if (out / COMPLETE).is_dir() else "BROKEN"
+
+
+def survive(place: Path, kills: int, seed: int) -> Counter[str]:
+    """How often which was left; BROKEN and STUCK must not be."""
+    draw, out = random.Random(seed), place / "out"
+    times = [finish(register(place, method, place / method), place / method) for method in METHODS]
+    wanted = [contents(place / method) for method in METHODS]
+    counts: Counter[str] = Counter()
+    for number in range(kills):
+        method, goal, (writing_s, all_s) = METHODS[number % 2], wanted[number % 2], times[number % 2]
+        if number % 4 == 0:
+            shutil.rmtree(out, ignore_errors=True)
+        before = contents(out)
+        process = register(place, method, out)
+        kill(process, draw.uniform(writing_s if number % 2 else 0.0, all_s))
+        counts["killed" if process.exitcode == -9 else "done before"] += 1
+        counts[left(out, before, goal)] += 1
+        counts["with hidden files"] += any(out.glob(".*"))
+        counts["while it wrote"] += writes(out)
+        finish(register(place, method, out), out)
+        counts["STUCK"] += not is_result(out, goal) or any(out.glob(".*"))
+    return counts
+
+
+def run() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
+    (given.out / "fast.toml").write_text(SETTINGS)
+    finish(start("phantom", "-o", given.out / "phantom", "--seed", 1, "--spacing", 5, 6), given.out / "phantom")
+    counts = survive(given.out, given.kills, given.seed)
+    print(", ".join(f"{what}: {count}" for what, count in sorted(counts.items())))
+    return int(counts["BROKEN"] + counts["STUCK"] > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(run())
