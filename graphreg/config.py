@@ -41,9 +41,9 @@ class LevelConfig:
     spline: SplineConfig = SplineConfig()
 
     def __post_init__(self) -> None:
-        require_numbers(self)
         if not self.spacing_mm > 0:
             raise ValueError(f"{self.name}.spacing_mm must be positive, got {self.spacing_mm}")
+        require_numbers(self)
 
     def regulariser(self, name: str) -> Regulariser:
         """The level's regulariser of that name."""
@@ -66,12 +66,12 @@ class RefinementConfig:
     descent: DescentConfig = DescentConfig()
 
     def __post_init__(self) -> None:
-        require_numbers(self)
         for name, value, known in (("objective", self.objective, OBJECTIVES), ("metric", self.metric, METRICS)):
             if value not in known:
                 raise ValueError(f"{self.name}.{name} must be one of {', '.join(known)}, got {value!r}")
         if not self.spacing_mm > 0:
             raise ValueError(f"{self.name}.spacing_mm must be positive, got {self.spacing_mm}")
+        require_numbers(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +92,6 @@ class RegistrationConfig:
     field_spacing_mm: float = 2.0  # of the dense field
 
     def __post_init__(self) -> None:
-        require_numbers(self)
         if self.regulariser not in REGULARISERS:
             raise ValueError(f"regulariser must be one of {', '.join(REGULARISERS)}, got {self.regulariser!r}")
         if not self.levels:
@@ -105,6 +104,7 @@ class RegistrationConfig:
             raise ValueError(f"window_hu must rise, got {self.window_hu}")
         if not self.field_spacing_mm > 0:
             raise ValueError(f"field_spacing_mm must be positive, got {self.field_spacing_mm}")
+        require_numbers(self)
 
 
 # Tuned on pairs of several kinds (benchmarks/README.md). Keypoints differ from level to level on purpose: the errors of

@@ -169,7 +169,7 @@ TOML = {
             "refinement.dense.descent.iterations = 10000000000",
             "refinement.dense.features.points = 10000000000",
             "levels.wide.keypoints.sigma_mm = 1e6",
-            "alignment.reach_mm = -1e9",
+            "alignment.reach_mm = 1e9",
             "window_hu = [-1e9, 200]",
         ),
         "must be at least 0.1": ("field_spacing_mm = 1e-9", "levels.wide.spacing_mm = 1e-3", "mask.spacing_mm = 0.01"),

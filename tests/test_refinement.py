@@ -32,7 +32,7 @@ def test_the_first_step_of_adam_is_as_long_as_the_rate_and_points_downhill():
     assert found.trace == pytest.approx((1.19, 0.6**2 + 0.3**2 + 0.1**2 + 0.5), abs=1e-6)
 
 
-@pytest.mark.parametrize("rate_mm", [0.01, 0.3, 5.0, 1e6])
+@pytest.mark.parametrize("rate_mm", [0.01, 0.3, 5.0, 1e3])
 @pytest.mark.parametrize("objective", [quadratic, noisy])
 def test_a_descent_never_ends_above_its_start_and_returns_the_best_that_it_judged(objective, rate_mm):
     found = descend(objective, START, DescentConfig(iterations=25, rate_mm=rate_mm, check_every=3))
@@ -41,9 +41,9 @@ def test_a_descent_never_ends_above_its_start_and_returns_the_best_that_it_judge
 
 
 def test_where_every_step_makes_it_worse_the_start_is_returned():
-    found = descend(quadratic, START, DescentConfig(iterations=20, rate_mm=1e6))
+    found = descend(quadratic, START, DescentConfig(iterations=20, rate_mm=1e3))
     assert torch.equal(found.parameters, START)
-    assert min(found.trace[1:]) > 1e6
+    assert min(found.trace[1:]) > 1e3
 
 
 def test_where_the_objective_is_lost_the_best_before_that_is_returned():

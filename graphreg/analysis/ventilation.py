@@ -36,13 +36,13 @@ class VentilationConfig:
     air_hu: tuple[float, float] = (-1000.0, -250.0)  # HU from which air is told, the lower end excluded
 
     def __post_init__(self) -> None:
-        require_numbers(self)
         if not 0 <= self.smoothing_mm < math.inf:
             raise ValueError(f"Smoothing must be a length in mm, not negative, got {self.smoothing_mm}")
         if not 0 < self.block_mm < math.inf:
             raise ValueError(f"Blocks must have a positive edge in mm, got {self.block_mm}")
         if not -1000 <= self.air_hu[0] < self.air_hu[1] < 0:
             raise ValueError(f"The range of air must lie within -1000 and 0 HU, got {self.air_hu}")
+        require_numbers(self)
 
 
 @dataclass(frozen=True)

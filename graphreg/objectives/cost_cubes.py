@@ -22,9 +22,9 @@ class CubeConfig:
     smoothness: float = 0.03  # cost that a difference as large as the distance of two keypoints is worth
 
     def __post_init__(self) -> None:
-        require_numbers(self)
         if not self.smoothness >= 0:
             raise ValueError(f"smoothness of displacements must be at least 0, got {self.smoothness}")
+        require_numbers(self)
 
 
 class CostCubes:

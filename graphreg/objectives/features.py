@@ -43,13 +43,13 @@ class FeatureConfig:
     jitter_mm: float = 1.0  # standard deviation of the samples of a linearised gradient
 
     def __post_init__(self) -> None:
-        require_numbers(self)
         for name, value, known in (("penalty", self.penalty, PENALTIES), ("gradient", self.gradient, GRADIENTS)):
             if value not in known:
                 raise ValueError(f"refinement {name} must be one of {', '.join(known)}, got {value!r}")
         if not (self.control_mm > 0 and self.smoothness >= 0 and self.points > 0 and self.jitter_mm > 0):
             need = "refinement needs control_mm, points and jitter_mm above 0 and smoothness of at least 0"
             raise ValueError(f"{need}, got {self.control_mm}, {self.points}, {self.jitter_mm} and {self.smoothness}")
+        require_numbers(self)
 
 
 class FeatureDifference:

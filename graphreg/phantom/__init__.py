@@ -42,7 +42,6 @@ class PhantomConfig:
     landmarks: int = 300
 
     def __post_init__(self) -> None:
-        require_numbers(self)
         lengths = (*self.fixed_spacing_mm, *self.moving_spacing_mm, self.vessel_spacing_mm, self.thinnest_vessel_mm)
         if min(*lengths, self.texture_mm, self.landmarks) <= 0:
             raise ValueError(f"Phantom spacings, radii in mm and counts must be positive, got {self}")
@@ -50,6 +49,7 @@ class PhantomConfig:
             raise ValueError(f"Phantom lift must be a range within 0 to 60 mm, got {self.lift_mm}")
         if min(self.margin_mm, self.noise_hu) < 0:
             raise ValueError(f"Phantom margin and noise must not be negative, got {self.margin_mm}, {self.noise_hu}")
+        require_numbers(self)
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,10 +27,10 @@ class BeliefPropagation:
     temperature: float = 1.0  # of the soft minimum that reads the displacement
 
     def __post_init__(self) -> None:
-        require_numbers(self)
         for name in ("data_weight", "slack_mm", "temperature"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"belief_propagation.{name} must be positive, got {getattr(self, name)}")
+        require_numbers(self)
 
     def __call__(self, costs: CostVolume, graph: KeypointGraph) -> Displacements:
         """Soft minimum of the min-marginals of each keypoint."""

@@ -14,9 +14,9 @@ class Independent:
     data_weight: float = 600.0  # of the mean squared descriptor difference in the exponent of the soft minimum
 
     def __post_init__(self) -> None:
-        require_numbers(self)
         if not self.data_weight > 0:
             raise ValueError(f"none.data_weight must be positive, got {self.data_weight}")
+        require_numbers(self)
 
     def __call__(self, costs: CostVolume, graph: KeypointGraph) -> Displacements:
         """Displacement of each keypoint by the soft minimum of its own costs."""

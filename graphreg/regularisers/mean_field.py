@@ -31,11 +31,11 @@ class MeanField:
     couplings: tuple[float, ...] = (0.1, 0.1, 0.1)  # b per squared mm, one sweep each
 
     def __post_init__(self) -> None:
-        require_numbers(self)
         if not self.data_weight > 0:
             raise ValueError(f"mean_field.data_weight must be positive, got {self.data_weight}")
         if not self.couplings or not all(b >= 0 for b in self.couplings):
             raise ValueError(f"mean_field.couplings must be numbers of at least 0, got {self.couplings}")
+        require_numbers(self)
 
     def __call__(self, costs: CostVolume, graph: KeypointGraph) -> Displacements:
         """Expected displacement of each keypoint after the last sweep."""

@@ -58,11 +58,11 @@ class AlignmentConfig:
     points: int = 3000  # of each surface, about
 
     def __post_init__(self) -> None:
-        require_numbers(self)
         if min(self.spacing_mm, self.reach_mm, self.stiffness, self.points) <= 0 or self.steps < 0:
             raise ValueError(f"Alignment settings must be positive (steps may be 0), got {self}")
         if not 0 < self.scale[0] <= 1 <= self.scale[1]:
             raise ValueError(f"The limits of the scale must hold 1 between them, got {self.scale}")
+        require_numbers(self)
 
 
 @dataclass(frozen=True, eq=False)

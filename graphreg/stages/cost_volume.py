@@ -36,13 +36,13 @@ class CostConfig:
     symmetric: bool = False  # whether the mirrored backward costs take part
 
     def __post_init__(self) -> None:
-        require_numbers(self)
         if self.step_mm <= 0 or self.radius_mm < self.step_mm:
             raise ValueError(f"cost labels need 0 < step <= radius in mm, got {self.step_mm} and {self.radius_mm}")
         if self.radius_mm > MOST_STEPS * self.step_mm:
             raise ValueError(f"cost labels reach at most {MOST_STEPS} steps, got {self.radius_mm} of {self.step_mm} mm")
         if not 0 <= self.patch <= MOST_STEPS:
             raise ValueError(f"cost patch must be within 0 and {MOST_STEPS}, got {self.patch}")
+        require_numbers(self)
 
 
 def compare(

@@ -48,9 +48,9 @@ class DescriptorConfig:
     radius_mm: float = 1.5  # half-width of the compared patches, rounded to voxels
 
     def __post_init__(self) -> None:
-        require_numbers(self)
         if self.dilation_mm <= 0 or self.radius_mm < 0:
             raise ValueError(f"descriptor lengths must be positive in mm, got {self.dilation_mm} and {self.radius_mm}")
+        require_numbers(self)
 
 
 def describe(volume: Volume, config: DescriptorConfig = DescriptorConfig()) -> FeatureVolume:

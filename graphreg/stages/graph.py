@@ -24,9 +24,9 @@ class GraphConfig:
     neighbours: int = 10  # k, without the point itself; 0 leaves every keypoint alone
 
     def __post_init__(self) -> None:
-        require_numbers(self)
         if self.neighbours < 0:
             raise ValueError(f"graph.neighbours must be at least 0, got {self.neighbours}")
+        require_numbers(self)
 
 
 def connect(keypoints: Keypoints, config: GraphConfig = GraphConfig()) -> KeypointGraph:

@@ -31,7 +31,6 @@ class KeypointConfig:
     uniform: bool = False  # whether any voxel of the mask may be one, distinctive or not: for comparison
 
     def __post_init__(self) -> None:
-        require_numbers(self)
         if self.count < MINIMUM:
             raise ValueError(f"keypoints.count must be at least {MINIMUM}, got {self.count}")
         if not (self.sigma_mm > 0 and self.separation_mm > 0):
@@ -39,6 +38,7 @@ class KeypointConfig:
             raise ValueError(f"{need}, got {self.sigma_mm} and {self.separation_mm}")
         if not self.brightest_hu > -1000:
             raise ValueError(f"keypoints.brightest_hu must lie above -1000 HU, got {self.brightest_hu}")
+        require_numbers(self)
 
 
 def detect(volume: Volume, mask: Tensor, config: KeypointConfig = KeypointConfig()) -> Keypoints:

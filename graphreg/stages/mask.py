@@ -48,12 +48,12 @@ class MaskConfig:
     volume_ml: float = 200.0  # less than this is no lung
 
     def __post_init__(self) -> None:
-        require_numbers(self)
         sizes = (self.spacing_mm, self.closing_mm, self.smoothing_mm, self.volume_ml)
         if min(sizes) <= 0:
             raise ValueError(f"Mask spacing, closing, smoothing and volume must be positive, got {sizes} (mm, ml)")
         if self.gas_hu >= self.air_hu:
             raise ValueError(f"gas_hu must lie below air_hu, got {self.gas_hu} and {self.air_hu} HU")
+        require_numbers(self)
 
 
 def find_lungs(volume: Volume, config: MaskConfig = MaskConfig()) -> Tensor:

@@ -23,9 +23,9 @@ class NormalisationConfig:
     noise_hu: float = 10.0  # spread that counts for little
 
     def __post_init__(self) -> None:
-        require_numbers(self)
         if not (self.window_mm > 0 and self.noise_hu > 0):
             raise ValueError(f"normalisation needs numbers above 0, got {self.window_mm} mm and {self.noise_hu} HU")
+        require_numbers(self)
 
 
 def normalise(volume: Volume, mask: Tensor, config: NormalisationConfig = NormalisationConfig()) -> FeatureVolume:

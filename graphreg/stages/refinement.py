@@ -23,10 +23,10 @@ class DescentConfig:
     check_every: int = 10  # iterations between judgements
 
     def __post_init__(self) -> None:
-        require_numbers(self)
         for name in ("iterations", "rate_mm", "check_every"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"refinement {name} must be positive, got {getattr(self, name)}")
+        require_numbers(self)
 
 
 @dataclass(frozen=True, eq=False)

@@ -33,10 +33,10 @@ class SplineConfig:
     lattice_mm: float = 4.0  # evaluated so far apart and cubic between: 0.01 mm off on average; 0 evaluates every voxel
 
     def __post_init__(self) -> None:
-        require_numbers(self)
         if not (self.smoothness_mm >= 0 and self.lattice_mm >= 0):
             need = "spline needs smoothness_mm and lattice_mm of at least 0"
             raise ValueError(f"{need}, got {self.smoothness_mm} and {self.lattice_mm}")
+        require_numbers(self)
 
 
 def interpolate(displacements: Displacements, grid: Grid, config: SplineConfig = SplineConfig()) -> DenseField:

@@ -24,7 +24,7 @@ class FitConfig:
     mixed_precision: bool = False
 
     def __post_init__(self) -> None:
-        require_numbers(self)
         for name in ("steps", "rate", "keypoints", "check_every", "patience"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"training.{name} must be positive, got {getattr(self, name)}")
+        require_numbers(self)
