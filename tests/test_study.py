@@ -255,10 +255,10 @@ def test_an_interrupt_ends_the_workers_and_leaves_nothing_half_written(tmp_path)
         [sys.executable, "script.py"], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, start_new_session=True
     )
     out, deadline = tmp_path / "out", time.monotonic() + 40
-    while not (out / "case1" / "figures.json").exists() or len(list(out.glob("case[23]/.*"))) < 2:
+    while not (out / "case1" / "figures.json").exists() or len(list(out.glob("case[23]/.*.transform.h5"))) < 2:
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.05)
-    workers = [int(path.read_text()) for path in out.glob("case[23]/.*")]
+    workers = [int(path.read_text()) for path in out.glob("case[23]/.*.transform.h5")]
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the workers hear it, too
     assert process.wait(20) != 0
     assert process.stderr.read().count(b"Traceback") == 1  # of the first process alone
