@@ -142,7 +142,7 @@ def test_phantom_writes_the_pair_and_its_truth(place):
     assert jacobian.GetPixelID() == sitk.sitkFloat32 and (values[~inside] == 1).all()
     # the mean of the determinant is the change of volume
     assert values[inside].mean() == pytest.approx(sitk.GetArrayFromImage(moving).sum() / inside.sum(), rel=0.02)
-    record = json.loads((folder / "ph" / "phantom.json").read_text())
+    record = json.loads((folder / "ph" / "phantom.json").read_text(encoding="utf-8"))
     assert record["seed"] == 1 and record["configuration"]["fixed_spacing_mm"] == [4.0, 5.0]
     points_mm = made.pair.fixed.grid.points_mm(torch.zeros(0).double())[made.pair.fixed_mask]
     assert record["mean_displacement_mm"] == pytest.approx(
@@ -157,7 +157,7 @@ def test_phantom_and_demo_do_not_touch_images_of_others(tmp_path, capsys):
     assert main(["phantom", "-o", str(tmp_path)]) == main(["demo", "-o", str(tmp_path / "demo")]) == 2
     first, second = capsys.readouterr().err.splitlines()
     assert "moving.nii.gz" in first and "registration.json" in second
-    assert (tmp_path / "moving.nii.gz").read_text() == "of a patient"
+    assert (tmp_path / "moving.nii.gz").read_text(encoding="utf-8") == "of a patient"
 
 
 # register
@@ -199,7 +199,7 @@ def test_the_warped_image_is_what_itk_makes_of_it(place):
 
 def test_the_record_tells_settings_inputs_costs_and_quality(place):
     folder, _ = place
-    record = json.loads((folder / "out" / "registration.json").read_text(), parse_constant=pytest.fail)
+    record = json.loads((folder / "out" / "registration.json").read_text(encoding="utf-8"), parse_constant=pytest.fail)
     assert record["graphreg"] == graphreg.__version__ and record["preset"] == "fast" and record["seed"] == 0
     assert record["configuration"]["levels"][0]["keypoints"]["count"] == 400
     assert record["inputs"]["fixed"]["path"] == PAIR[0] and len(record["inputs"]["moving"]["sha256"]) == 64
@@ -209,7 +209,7 @@ def test_the_record_tells_settings_inputs_costs_and_quality(place):
     assert record["quality"]["similarity_after"] > record["quality"]["similarity_before"]
     assert record["quality"]["ncc_after"] > record["quality"]["ncc_before"]
     assert record["refinement"]["dense"][-1] < record["refinement"]["dense"][0]
-    assert str(folder) not in (folder / "out" / "registration.json").read_text()
+    assert str(folder) not in (folder / "out" / "registration.json").read_text(encoding="utf-8")
 
 
 def test_a_finished_result_is_left_alone(here, capsys):
@@ -233,7 +233,7 @@ def test_the_result_of_other_settings_or_inputs_needs_force(here, capsys, other)
 def test_a_symmetric_registration_writes_both_motions_each_the_inverse_of_the_other(here, capsys):
     assert main([*REGISTER, "--symmetric", "-o", "both"]) == 0
     assert {path.name for path in Path("both").iterdir()} == RESULT | {"inverse_transform.h5"}
-    record = json.loads(Path("both/registration.json").read_text())
+    record = json.loads(Path("both/registration.json").read_text(encoding="utf-8"))
     assert record["configuration"]["symmetric"] and 0 < record["quality"]["inverse_consistency_mm"] < 5
     there, back = (sitk.ReadTransform(f"both/{name}.h5") for name in ("transform", "inverse_transform"))
     for point in read_landmarks("ph/landmarks.csv").moving_mm.tolist():
@@ -242,7 +242,7 @@ def test_a_symmetric_registration_writes_both_motions_each_the_inverse_of_the_ot
     assert "nothing to do" in capsys.readouterr().out
     assert main([*REGISTER, "--no-refinement", "--force", "-o", "both"]) == 0
     assert {path.name for path in Path("both").iterdir()} == RESULT  # no inverse of an earlier result is left
-    assert json.loads(Path("both/registration.json").read_text())["refinement"] == {}
+    assert json.loads(Path("both/registration.json").read_text(encoding="utf-8"))["refinement"] == {}
 
 
 def test_a_damaged_record_needs_force_too(here, capsys):
@@ -275,7 +275,7 @@ def test_masks_are_used_where_they_are_given_and_quiet_is_quiet(here, capfd):
     assert main([*REGISTER, *MASKS, "-o", "masked", "-q"]) == 0
     out, err = capfd.readouterr()
     assert out == "" and all(line.startswith("warning: ") for line in err.splitlines())
-    record = json.loads(Path("masked/registration.json").read_text())
+    record = json.loads(Path("masked/registration.json").read_text(encoding="utf-8"))
     assert record["stages"]["mask"]["seconds"] < 0.1
     fixed, moving = (sitk.GetArrayFromImage(sitk.ReadImage(name)) for name in MASKS[1::2])
     assert record["quality"]["volume_ratio"] == pytest.approx(moving.sum() / fixed.sum())
@@ -295,7 +295,7 @@ def test_a_doubtful_result_comes_with_warnings_and_fails_only_where_that_is_aske
     assert main([*REGISTER, *MASKS, "-o", out]) == 0  # it is kept, and so are its warnings
     assert capsys.readouterr().err.splitlines() == told
     assert main([*REGISTER, *MASKS, "-o", out, "--strict"]) == (1 if changes else 0)
-    record = json.loads(Path(out, "registration.json").read_text())
+    record = json.loads(Path(out, "registration.json").read_text(encoding="utf-8"))
     assert record["trustworthy"] is not bool(changes)
     assert [f"warning: {doubt['reason']}" for doubt in record["warnings"]] == told
     assert [doubt["sign"] for doubt in record["warnings"]] == (["not seen", "masks differ"] if changes else [])
@@ -512,7 +512,7 @@ def test_an_input_is_never_written_over(shift, tmp_path, capsys, generator):
 def test_points_go_with_the_motion(shift, tmp_path, capsys):
     write_points(tmp_path / "p.csv", torch.tensor([[0.0, 2.0, 3.0], [500.0, 2.0, 3.0]]))
     assert main(["points", str(shift), f"{tmp_path}/p.csv", "-o", f"{tmp_path}/q.csv"]) == 0
-    rows = (tmp_path / "q.csv").read_text().splitlines()
+    rows = (tmp_path / "q.csv").read_text(encoding="utf-8").splitlines()
     assert rows == ["x,y,z", "3.000000,2.000000,3.000000", "503.000000,2.000000,3.000000"]
     assert capsys.readouterr().err.startswith("warning: 1 of 2 points lie outside")
 
@@ -550,7 +550,7 @@ def test_evaluate_gives_the_errors_worked_out_by_hand(shift, tmp_path, capsys):
     assert rows[1].split() == ["before", "4.87", "1.80", "5.00", "5.80", "6.44", "6.60", "33.3", "%"]
     assert rows[2].split() == ["after", "2.53", "2.20", "3.60", "3.80", "3.96", "4.00", "0.0", "%"]
     assert rows[5] == "in the lungs: folding 0.000 %, SDlogJ 0.000, mean Jacobian 1.000"
-    figures = json.loads((tmp_path / "e.json").read_text())
+    figures = json.loads((tmp_path / "e.json").read_text(encoding="utf-8"))
     assert figures["tre"]["before"]["mean_mm"] == pytest.approx((5 + 6.6 + 3) / 3, abs=1e-5)
     # in voxels of 1 x 2 x 3 mm the errors are 2 in y, 3.6 in x and none: 4, 4 and 0 mm
     assert figures["tre_snapped"]["after"]["mean_mm"] == pytest.approx(8 / 3, abs=1e-5)
@@ -575,7 +575,7 @@ def test_evaluate_tells_the_overlap_of_labels(shift, tmp_path, capsys):
     assert main([*command, *labels]) == 0
     out = capsys.readouterr().out
     assert "label 7: Dice 0.000 -> 1.000, HD95 3.00 -> 0.00 mm" in out
-    found = json.loads((tmp_path / "e.json").read_text())["labels"]
+    found = json.loads((tmp_path / "e.json").read_text(encoding="utf-8"))["labels"]
     assert found["7"]["after"] == {"dice": 1.0, "hd95_mm": 0.0, "hd95_l2r_voxels": 0.0}
     assert found["2"]["before"] == {"dice": 0.0, "hd95_mm": 1.0, "hd95_l2r_voxels": 1.0}
     assert main([*command, *labels[:2]]) == 2
@@ -587,8 +587,8 @@ def test_evaluate_measures_the_result_of_register(place, tmp_path):
     options = ("--landmarks", "ph/landmarks.csv", "--fixed-mask", MASKS[1], "--json", tmp_path / "e.json")
     code, _, err = program("evaluate", "out/transform.h5", *options, cwd=folder)
     assert (code, err) == (0, "")
-    figures = json.loads((tmp_path / "e.json").read_text())
-    record = json.loads((folder / "out" / "registration.json").read_text())
+    figures = json.loads((tmp_path / "e.json").read_text(encoding="utf-8"))
+    record = json.loads((folder / "out" / "registration.json").read_text(encoding="utf-8"))
     pairs = read_landmarks(folder / "ph" / "landmarks.csv")
     errors_mm = (read_transform(folder / "out" / "transform.h5")(pairs.fixed_mm) - pairs.moving_mm).norm(dim=1)
     assert figures["tre"]["after"]["mean_mm"] == pytest.approx(errors_mm.mean().item())

@@ -97,7 +97,7 @@ def test_jacobian_writes_its_maps_and_the_volumes_of_lungs_and_labels(here, caps
     fixed_ml = {"lungs": 17.28, "left lung": 6.912, "right lung": 10.368, "label 2": 5.184, "label 5": 0.108}
     for name, row in table.items():
         assert volumes(row) == pytest.approx([fixed_ml[name], 1.331 * fixed_ml[name], 33.1], rel=1e-3)
-    record = json.loads((here / "out/jacobian.json").read_text())
+    record = json.loads((here / "out/jacobian.json").read_text(encoding="utf-8"))
     assert record["folding_percent"] == 0 and record["mean_jacobian"] == pytest.approx(1.331, abs=1e-4)
     assert record["volume_consistency"]["volume_ratio"] == pytest.approx(1.331, abs=1e-4)
     assert record["inputs"]["moving"] is None and len(record["inputs"]["labels"]["sha256"]) == 64
@@ -123,7 +123,7 @@ def test_smoothing_evens_the_map_and_leaves_the_volumes(here):
 def test_jacobian_says_nothing_of_masks_that_it_was_not_given(here, capsys):
     assert main([*JACOBIAN, *MASKS[:2]]) == 0
     assert "ratio" not in capsys.readouterr().out
-    assert "volume_consistency" not in json.loads((here / "out/jacobian.json").read_text())
+    assert "volume_consistency" not in json.loads((here / "out/jacobian.json").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("fixed_is_inhale", [True, False])
@@ -137,7 +137,7 @@ def test_ventilation_is_positive_where_air_came_in_whichever_image_is_fixed(here
         data = read_volume(f"out/ventilation_{name}.nii.gz").data
         assert torch.allclose(data, torch.where(lungs(), value, 0.0), atol=1e-3)
         assert float(rows("out/regions.csv")["label 5"][f"ventilation_{name}_mean"]) == pytest.approx(value, abs=1e-3)
-    record = json.loads((here / "out/ventilation.json").read_text())
+    record = json.loads((here / "out/ventilation.json").read_text(encoding="utf-8"))
     assert record["fixed_is_inhale"] is fixed_is_inhale and record["configuration"]["smoothing_mm"] == 4
     assert f"fixed image: {'inhale' if fixed_is_inhale else 'exhale'}" in capsys.readouterr().out
 

@@ -43,7 +43,7 @@ def test_phantoms_come_with_the_table_that_a_study_reads(here):
     assert list(rows[0]) == ["case", "fixed", "moving", "fixed_mask", "moving_mask", "landmarks"]
     assert [row["case"] for row in rows] == ["seed1", "seed2"] and rows[1]["landmarks"] == "seed2/landmarks.csv"
     assert all((here / "phantoms" / path).is_file() for row in rows for name, path in row.items() if name != "case")
-    record = json.loads((here / "phantoms" / "seed2" / "phantom.json").read_text())
+    record = json.loads((here / "phantoms" / "seed2" / "phantom.json").read_text(encoding="utf-8"))
     assert record["seed"] == 2 and record["configuration"]["fixed_spacing_mm"] == [4.0, 5.0]
 
 
@@ -65,12 +65,12 @@ def test_a_study_is_made_kept_and_compared(here, capfd):
     first, second = capfd.readouterr().err.splitlines()
     assert "--resume goes on with it" in first and "the same seed needed" in second
     assert main([*STUDY, "-o", "plain", "--no-refinement", "--regulariser", "none", "--case", "seed2"]) == 0
-    settings = json.loads((here / "plain" / "study.json").read_text())["configuration"]
+    settings = json.loads((here / "plain" / "study.json").read_text(encoding="utf-8"))["configuration"]
     assert settings["regulariser"] == "none" and settings["refinement"] == []
     capfd.readouterr()
     assert main(["compare", "plain", "out", "--json", "c.json"]) == 0
     out, err = capfd.readouterr()
-    lines, found = out.splitlines(), json.loads((here / "c.json").read_text())
+    lines, found = out.splitlines(), json.loads((here / "c.json").read_text(encoding="utf-8"))
     assert lines[0].split() == ["mean", "TRE", "[mm]", "A", "B", "B", "-", "A"]
     assert lines[1].startswith("seed2, landmarks") and "Wilcoxon p " in lines[2]
     assert err == "warning: not in both studies with the same landmarks: seed1 (landmarks)\n"
@@ -86,7 +86,10 @@ def test_a_case_without_lungs_fails_and_is_told(here, capfd, generator):
     out, err = capfd.readouterr()
     assert err.startswith("warning: soft: LungsNotFoundError: fixed image") and err.count("\n") == 1
     assert out == "0 of 1 cases are finished, 1 failed: soft\n"
-    assert json.loads((here / "soft" / "soft" / "failure.json").read_text())["type"] == "LungsNotFoundError"
+    assert (
+        json.loads((here / "soft" / "soft" / "failure.json").read_text(encoding="utf-8"))["type"]
+        == "LungsNotFoundError"
+    )
 
 
 WRONG = {

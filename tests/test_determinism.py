@@ -93,7 +93,7 @@ def test_what_is_worked_on_at_once_changes_a_motion_by_rounding_only(scans, monk
     parts = register(pair, config=config)
     assert torch.equal(parts.keypoints.keypoints.points_mm, whole.keypoints.keypoints.points_mm)
     apart = (parts.field.displacement_mm - whole.field.displacement_mm).norm(dim=0)
-    assert apart.max() < 2e-2 and apart.mean() < 5e-4  # mm
+    assert apart.max() < 0.05 and apart.mean() < 1e-3  # mm; the descent makes more of it
 
 
 def test_a_case_of_a_study_depends_neither_on_the_others_nor_on_their_order_nor_on_the_workers(scans, tmp_path):

@@ -383,7 +383,7 @@ def test_want_of_memory_is_one_line_and_the_earlier_result_stays(earlier, pair, 
 def is_alive(process):
     """Whether a process, maybe nobody's child, is at work."""
     try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
 
@@ -398,8 +398,8 @@ def test_workers_of_a_killed_study_end_with_it_and_it_goes_on(tmp_path):
     while len(half) < 2 or not (out / "case1" / "figures.json").exists():
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
-        half = [path for path in out.glob("case[23]/.*") if path.name != LOCK and path.read_text()]
-    workers = [int(path.read_text()) for path in half]
+        half = [path for path in out.glob("case[23]/.*") if path.name != LOCK and path.read_text(encoding="utf-8")]
+    workers = [int(path.read_text(encoding="utf-8")) for path in half]
     process.kill()
     process.wait()
     while any(map(is_alive, workers)):
@@ -441,8 +441,8 @@ def test_a_signal_to_a_training_ends_the_workers_that_make_samples(tmp_path):
         os.mkfifo(tmp_path / name)  # who reads it waits for ever
     process = forked(make_samples_of, tmp_path, tmp_path / "out")
 
-    wait_for(lambda: Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(), process)
-    workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    wait_for(lambda: Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="utf-8"), process)
+    workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="utf-8").split()
     os.kill(process.pid, signal.SIGTERM)
     assert ended(process) == 143
     deadline = time.monotonic() + 20

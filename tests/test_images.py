@@ -220,7 +220,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
         assert temporary.parent == tmp_path and temporary.name.endswith(".nii.gz")
         temporary.write_text("half")
         raise KeyboardInterrupt
-    assert os.listdir(tmp_path) == ["result.nii.gz"] and target.read_text() == "old"
+    assert os.listdir(tmp_path) == ["result.nii.gz"] and target.read_text(encoding="utf-8") == "old"
 
 
 def test_a_finished_write_replaces_the_old_file(tmp_path):
@@ -228,7 +228,7 @@ def test_a_finished_write_replaces_the_old_file(tmp_path):
     for text in ("old", "new"):
         with atomic_path(target) as temporary:
             temporary.write_text(text)
-    assert os.listdir(target.parent) == ["result.txt"] and target.read_text() == "new"
+    assert os.listdir(target.parent) == ["result.txt"] and target.read_text(encoding="utf-8") == "new"
 
 
 def test_an_image_in_a_format_that_is_not_written_is_refused(tmp_path):

@@ -64,7 +64,7 @@ def test_reading_gives_back_the_points_written(folder, name, rows):
 
 def test_a_markups_file_says_what_slicer_requires(tmp_path):
     write_points(tmp_path / "points.mrk.json", torch.tensor([POINT]))
-    content = json.loads((tmp_path / "points.mrk.json").read_text())
+    content = json.loads((tmp_path / "points.mrk.json").read_text(encoding="utf-8"))
     (markup,) = content["markups"]
     assert content["@schema"] == SCHEMA and SCHEMA.endswith("markups-schema-v1.0.3.json#")
     assert (markup["type"], markup["coordinateSystem"], markup["coordinateUnits"]) == ("Fiducial", "LPS", "mm")
@@ -73,7 +73,7 @@ def test_a_markups_file_says_what_slicer_requires(tmp_path):
 
 def test_an_fcsv_file_says_that_it_is_lps_and_what_its_columns_are(tmp_path):
     write_points(tmp_path / "points.fcsv", torch.tensor([POINT]))
-    _, system, columns, row = (tmp_path / "points.fcsv").read_text().splitlines()
+    _, system, columns, row = (tmp_path / "points.fcsv").read_text(encoding="utf-8").splitlines()
     assert system == "# CoordinateSystem = LPS"
     names, cells = columns.removeprefix("# columns = ").split(","), row.split(",")
     assert len(names) == len(cells)
@@ -97,7 +97,7 @@ def test_landmarks_written_are_read(tmp_path):
 def test_keypoints_are_written_with_the_agreed_header_and_read_as_landmarks(tmp_path):
     path = tmp_path / "keypoints.csv"
     write_keypoints(path, torch.tensor([[1.0, 2, 3]]), torch.tensor([[4.0, 5, 6]]), torch.tensor([0.75]))
-    header, row = path.read_text().splitlines()
+    header, row = path.read_text(encoding="utf-8").splitlines()
     assert header == "fixed_x,fixed_y,fixed_z,moving_x,moving_y,moving_z,confidence"
     assert [float(cell) for cell in row.split(",")] == [1, 2, 3, 4, 5, 6, 0.75]
     assert read_landmarks(path).moving_mm.tolist() == [[4, 5, 6]]

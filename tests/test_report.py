@@ -223,7 +223,7 @@ def test_a_result_alone_is_a_page(made, tmp_path):
 
 @pytest.mark.parametrize(("name", "said"), [("moving.nii.gz", "another one found"), (None, "nothing found")])
 def test_images_that_are_gone_or_others_are_left_out(study, name, said):
-    record = json.loads((study / "first" / "registration.json").read_text())
+    record = json.loads((study / "first" / "registration.json").read_text(encoding="utf-8"))
     if name:
         record["inputs"]["moving"]["sha256"] = "0"
     else:

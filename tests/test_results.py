@@ -46,7 +46,7 @@ def test_a_result_is_four_files_of_which_the_record_comes_last(tmp_path, result,
 
 def test_keypoints_are_written_with_where_they_went_and_their_confidence(tmp_path, result):
     write_result(tmp_path, *result)
-    header, first, *rest = (tmp_path / "keypoints.csv").read_text().splitlines()
+    header, first, *rest = (tmp_path / "keypoints.csv").read_text(encoding="utf-8").splitlines()
     x, y, z = result[2].keypoints.points_mm[0].tolist()
     assert header == "fixed_x,fixed_y,fixed_z,moving_x,moving_y,moving_z,confidence"
     assert first == ",".join(f"{value:.6f}" for value in (x, y, z, x + 1, y + 1, z + 1, 0.5))
@@ -91,7 +91,10 @@ def test_an_earlier_result_stays_whole_where_a_new_one_cannot_be_written(tmp_pat
 
 def test_json_has_null_in_place_of_what_it_cannot_hold(tmp_path):
     write_json(tmp_path / "a.json", {"a": (math.nan, math.inf, 1.5), "b": {"c": None, "d": True}})
-    assert json.loads((tmp_path / "a.json").read_text()) == {"a": [None, None, 1.5], "b": {"c": None, "d": True}}
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == {
+        "a": [None, None, 1.5],
+        "b": {"c": None, "d": True},
+    }
 
 
 def test_a_record_is_none_where_there_is_no_result_and_empty_where_it_is_damaged(tmp_path):

@@ -102,7 +102,7 @@ def test_a_gpu_that_is_too_small_for_the_usual_parts_is_told_of(command, tmp_pat
     assert main(command) == 0
     out, err = capsys.readouterr()
     assert err == ("warning: the memory of the GPU did not suffice until the work was done in parts 4 times smaller\n")
-    assert json.loads((tmp_path / "out" / "registration.json").read_text())["parts"] == 4
+    assert json.loads((tmp_path / "out" / "registration.json").read_text(encoding="utf-8"))["parts"] == 4
 
 
 def test_a_gpu_that_is_too_small_altogether_is_one_line(command, tmp_path, monkeypatch, capsys):
@@ -161,12 +161,12 @@ def test_available_memory_is_the_least_that_machine_groups_and_limits_leave(tmp_
     import resource
 
     free = available_bytes(CPU)
-    told = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    told = dict(line.split(":") for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines())
     total = sum(1024 * int(told[name].split()[0]) for name in ("MemTotal", "SwapTotal"))
     assert 1e6 < free < total
     monkeypatch.setattr(resource, "getrlimit", lambda _: (2**60, 2**60))
     assert available_bytes(CPU) <= 2**60
-    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    used = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0]) * resource.getpagesize()
     monkeypatch.setattr(resource, "getrlimit", lambda _: (used + 10**8, resource.RLIM_INFINITY))
     assert available_bytes(CPU) == pytest.approx(10**8, abs=2e7)
 

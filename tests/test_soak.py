@@ -29,7 +29,7 @@ def soak(monkeypatch):
 def run(soak, monkeypatch, out, count):
     monkeypatch.setattr(sys, "argv", ["soak.py", str(out), "--count", str(count)])
     code = soak.main()
-    return code, json.loads((out / "soak.json").read_text())
+    return code, json.loads((out / "soak.json").read_text(encoding="utf-8"))
 
 
 def test_two_registrations_in_one_process_succeed_and_are_measured(soak, monkeypatch, tmp_path, capsys):

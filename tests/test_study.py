@@ -80,8 +80,10 @@ def test_a_study_writes_a_folder_per_case_and_its_tables(tiny, tmp_path):
     assert (study["graphreg"], study["dataset"], study["seed"]) == (graphreg.__version__, "tiny", 0)
     assert study["configuration"]["levels"][0]["name"] == "wide" and study["failures"] == {}
     assert study["cases"][0] == {"name": "case1", "state": "finished"}
-    assert "| landmarks | after | 1.00 ± 0.00 |" in (out / "tables.md").read_text()
-    assert r"landmarks & after & 1.00 $\pm$ 0.00 & 1.00 & 1.00 to 1.00" in (out / "tables.tex").read_text()
+    assert "| landmarks | after | 1.00 ± 0.00 |" in (out / "tables.md").read_text(encoding="utf-8")
+    assert r"landmarks & after & 1.00 $\pm$ 0.00 & 1.00 & 1.00 to 1.00" in (out / "tables.tex").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_errors_csv_holds_every_landmark(tiny, tmp_path):
@@ -145,7 +147,7 @@ def test_a_failing_case_is_recorded_and_the_others_go_on(tiny, tmp_path, predict
     assert study["failures"]["case2"].startswith(": ".join(told[workers]))
     assert study["cases"][1] == {"name": "case2", "state": "failed"}
     assert [a.case for a in seen if a.failed] == ["case2"] and seen[-1].done == 4
-    assert f"| case2 | {told[workers][0]} |" in (out / "tables.md").read_text()
+    assert f"| case2 | {told[workers][0]} |" in (out / "tables.md").read_text(encoding="utf-8")
     kept = {name: time for name, time in files(out).items() if "/" in name and "case2" not in name}
     assert run(tiny, out, resume=True).failures == () and not (out / "case2" / "failure.json").exists()
     assert kept.items() <= files(out).items() and len(rows(out)) == 4
@@ -258,7 +260,7 @@ def test_an_interrupt_ends_the_workers_and_leaves_nothing_half_written(tmp_path)
     while not (out / "case1" / "figures.json").exists() or len(list(out.glob("case[23]/.*.transform.h5"))) < 2:
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.05)
-    workers = [int(path.read_text()) for path in out.glob("case[23]/.*.transform.h5")]
+    workers = [int(path.read_text(encoding="utf-8")) for path in out.glob("case[23]/.*.transform.h5")]
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the workers hear it, too
     assert process.wait(20) != 0
     assert process.stderr.read().count(b"Traceback") == 1  # of the first process alone

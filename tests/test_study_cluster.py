@@ -42,7 +42,7 @@ def worker_of(out, case):
     """Id of the process that computed a case, once it has."""
     log, deadline = out.parent / "computed.txt", time.monotonic() + 30
     while time.monotonic() < deadline:
-        lines = log.read_text().splitlines() if log.exists() else []
+        lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
         found = dict(line.split() for line in lines)
         if len(found) >= case:
             return int(list(found.values())[-1])
@@ -65,8 +65,10 @@ def test_a_worker_that_is_killed_loses_no_case_and_none_counts_twice(cluster, tm
     names = [case.name for case in dataset.cases]
     assert list(done.finished) == names and done.failures == ()
     assert Counter(a.case for a in seen[1:]) == Counter(names) and [a.done for a in seen] == list(range(11))
-    assert {int(line.split()[1]) for line in (tmp_path / "computed.txt").read_text().splitlines()} > set(killed)
-    rows = (out / "results.csv").read_text().splitlines()[1:]
+    assert {
+        int(line.split()[1]) for line in (tmp_path / "computed.txt").read_text(encoding="utf-8").splitlines()
+    } > set(killed)
+    rows = (out / "results.csv").read_text(encoding="utf-8").splitlines()[1:]
     assert [row.split(",")[0] for row in rows] == names
     again = len(fakes.computed(out))
     assert run(dataset, out, cluster, fakes.slow, resume=True).finished == done.finished
@@ -80,7 +82,7 @@ def test_a_failing_case_is_recorded_and_relative_paths_are_understood(cluster, t
     dataset = fakes.tiny_dataset(Path("data"), 3)
     done = run(dataset, Path("out"), cluster, fakes.second_fails)
     assert done.finished == ("case1", "case3") and [f.message for f in done.failures] == ["no lung found"]
-    assert json.loads(Path("out/case2/failure.json").read_text())["type"] == "ValueError"
+    assert json.loads(Path("out/case2/failure.json").read_text(encoding="utf-8"))["type"] == "ValueError"
 
 
 def test_a_case_that_kills_every_worker_fails_alone(cluster, tmp_path):

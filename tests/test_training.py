@@ -362,7 +362,7 @@ def test_a_run_that_was_interrupted_goes_on_as_if_nothing_had_happened(files, wh
     assert fingerprint(resumed.network.state_dict()) == fingerprint(whole.network.state_dict())
     assert fingerprint(resumed.weights({}).tensors) == fingerprint(whole.weights({}).tensors)
     assert resumed.rows == whole.rows and resumed.step == 40
-    table = (tmp_path / "checkpoint.csv").read_text().splitlines()
+    table = (tmp_path / "checkpoint.csv").read_text(encoding="utf-8").splitlines()
     assert table[0] == "step,training_mm,validation_mm,rate" and len(table) == 3
 
 
