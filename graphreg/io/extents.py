@@ -6,8 +6,12 @@ from pathlib import Path
 
 import SimpleITK as sitk
 
-from graphreg.io.errors import PathInput
+from graphreg.io.errors import InputError, PathInput
+from graphreg.io.formats import open_image
 from graphreg.io.images import quiet
+from graphreg.io.results import image_files
+
+PACKED = 1032  # times as many bytes as there are is the most that gzip makes of them
 
 
 @dataclass(frozen=True)
@@ -21,16 +25,31 @@ class Extent:
 def read_extent(path: PathInput) -> Extent | None:
     """Of a file, or of a folder of DICOM slices; None where none can be told: reading it says why."""
     source = Path(path)
-    slices = sorted(p for p in source.iterdir() if p.name[0] != ".") if source.is_dir() else [source]
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(slices[0]) if slices else "")
     try:
         with quiet():
-            reader.ReadImageInformation()
-    except RuntimeError:
+            found = _of_slices(source) if source.is_dir() else _of_file(source)
+    except (InputError, OSError, RuntimeError):
         return None
-    if source.is_dir():
-        (width, height), spacing = reader.GetSize()[:2], reader.GetSpacing()
-        return Extent(width * height * len(slices), (width * spacing[0], height * spacing[1], math.inf))
-    size, (x, y, z) = reader.GetSize(), reader.GetSpacing()[:3]
-    return Extent(math.prod(size), (size[0] * x, size[1] * y, size[2] * z))
+    held = sum(file.stat().st_size for file in image_files(source))
+    return found if found and found.voxels <= PACKED * held else None  # else its header is wrong
+
+
+def _of_file(path: Path) -> Extent | None:
+    reader = open_image(path, voxels=False)
+    if reader.GetDimension() < 3:
+        return None
+    size, spacing = reader.GetSize(), reader.GetSpacing()
+    x, y, z = (n * step for n, step in zip(size[:3], spacing[:3], strict=True))
+    return Extent(math.prod(size), (x, y, z))
+
+
+def _of_slices(folder: Path) -> Extent | None:
+    slices = image_files(folder)
+    if not slices:
+        return None
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO("GDCMImageIO")
+    reader.SetFileName(str(slices[0]))
+    reader.ReadImageInformation()
+    (width, height), spacing = reader.GetSize()[:2], reader.GetSpacing()
+    return Extent(width * height * len(slices), (width * spacing[0], height * spacing[1], math.inf))

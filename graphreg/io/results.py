@@ -121,7 +121,7 @@ def fingerprint(path: PathInput) -> str:
     source = Path(path)
     if not source.exists():
         raise unsuitable(path, "an image file or DICOM series folder", "nothing")
-    files = _files(source)
+    files = image_files(source)
     try:
         digests = [_digest(file) for file in files]
     except OSError as error:
@@ -149,7 +149,7 @@ def require_writable(path: PathInput, folder: bool = False) -> None:
         raise unsuitable(path, "a place that can be written", f"{place}: {error.strerror}") from None
 
 
-def _files(source: Path) -> list[Path]:
+def image_files(source: Path) -> list[Path]:
     """All files that hold an image."""
     if source.is_dir():
         return sorted(file for file in source.iterdir() if file.is_file() and not file.name.startswith("."))
