@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from problems import FAST, GOOD, LARGER, noise
+from problems import FAST, GOOD, LARGER, noise, only_doubts
 from test_dicom import SLICES, dicom
 
 import graphreg
@@ -166,7 +166,7 @@ def test_phantom_and_demo_do_not_touch_images_of_others(tmp_path, capsys):
 def test_register_writes_four_files_and_one_line_of_evidence(place):
     folder, said = place
     code, out, err = said["register"]
-    assert (code, err) == (0, "")  # piped, hence no progress
+    assert code == 0 and only_doubts(err)  # piped, hence no progress
     assert {path.name for path in (folder / "out").iterdir()} == RESULT
     assert out.count("\n") == 1 and "folding 0.00 %" in out and "similarity" in out and out.endswith("result in out\n")
 
@@ -256,7 +256,7 @@ def test_a_damaged_record_needs_force_too(here, capsys):
 def test_the_same_registration_has_the_same_bytes(here):
     shutil.copytree("out", "again")
     code, _, err = program(*REGISTER, "-o", "again", "--force", cwd=here)
-    assert (code, err) == (0, "")
+    assert code == 0 and only_doubts(err)
     one, two = contents(here / "out"), contents(here / "again")
     assert one["registration.json"][1] != two["registration.json"][1]
     for name in RESULT - {"registration.json"}:
@@ -274,7 +274,7 @@ def test_force_loses_nothing_where_the_new_run_fails(here, capsys):
 def test_masks_are_used_where_they_are_given_and_quiet_is_quiet(here, capfd):
     assert main([*REGISTER, *MASKS, "-o", "masked", "-q"]) == 0
     out, err = capfd.readouterr()
-    assert out == "" and all(line.startswith("warning: ") for line in err.splitlines())
+    assert out == "" and only_doubts(err)
     record = json.loads(Path("masked/registration.json").read_text(encoding="utf-8"))
     assert record["stages"]["mask"]["seconds"] < 0.1
     fixed, moving = (sitk.GetArrayFromImage(sitk.ReadImage(name)) for name in MASKS[1::2])
@@ -612,7 +612,7 @@ def test_the_demo_registers_measures_and_draws(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     assert main(["demo", "--seed", "2"]) == 0
     out, err = capfd.readouterr()
-    assert err == "" and "graphreg-demo/comparison.png" in out
+    assert only_doubts(err) and "graphreg-demo/comparison.png" in out
     assert {path.name for path in (tmp_path / "graphreg-demo").iterdir()} == RESULT | {"comparison.png", "phantom"}
     assert (tmp_path / "graphreg-demo" / "comparison.png").read_bytes().startswith(b"\x89PNG")
     means = [float(row.split(", ")[1].split()[1]) for row in out.splitlines()[1:5]]
