@@ -97,6 +97,8 @@ WRONG = {
     "workers": ([*STUDY, "--workers", "0"], "Invalid value for '--workers'"),
     "preset": (["study", "phantoms/manifest.csv", "--preset", "slow"], "preset must be one of"),
     "device": ([*STUDY, "--device", "abacus"], "device must be one of"),
+    "resource": ([*STUDY, "--resource", "GPU"], "NAME=AMOUNT with a number above 0 needed, found GPU"),
+    "no resource": ([*STUDY, "--resource", "GPU=0"], "found GPU=0"),
     "no study": (["compare", "phantoms", "phantoms"], "phantoms: the folder of a study with study.json needed"),
 }
 
@@ -121,6 +123,10 @@ def test_both_verbs_explain_themselves(capsys):
         assert main([verb, "--help"]) == 0
         help_text = " ".join(capsys.readouterr().out.split())
         assert all(word in help_text for word in told.split())
+
+
+def test_amounts_of_resources_have_names():
+    assert studying.amounts(["GPU=1", "MEMORY=4e9"]) == {"GPU": 1.0, "MEMORY": 4e9} and studying.amounts(None) == {}
 
 
 def test_progress_tells_the_cases_and_the_time_left():

@@ -1,5 +1,6 @@
 """``graphreg study`` and ``graphreg compare``: a whole data set, and two methods on it."""
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +12,7 @@ from graphreg import __version__
 from graphreg.cli import options
 from graphreg.cli.console import FAILED, progress_bar, say, warn
 from graphreg.cli.memory import keep_freed_memory
+from graphreg.io import InputError
 from graphreg.io.datasets import read_dataset
 from graphreg.io.results import require_writable, write_json
 from graphreg.monitor import Progress
@@ -27,6 +29,14 @@ Dask = Annotated[
     str | None,
     typer.Option(metavar="ADDRESS", help="Dask scheduler, tcp://HOST:PORT, whose workers see the same files."),
 ]
+Resources = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--resource",
+        metavar="NAME=AMOUNT",
+        help="What a case takes of a Dask worker started with --resources, such as GPU=1; may be given several times.",
+    ),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the study in OUT; what is finished is kept.")]
 Cases = Annotated[
     list[str] | None, typer.Option("--case", metavar="NAME", help="Only this case; may be given several times.")
@@ -41,6 +51,7 @@ def study(
     out: OutStudy,
     workers: Workers = 1,
     dask: Dask = None,
+    resource: Resources = None,
     resume: Resume = False,
     case: Cases = None,
     preset: options.Preset = "inhale-exhale",
@@ -63,7 +74,8 @@ def study(
     dataset = read_dataset(source)
     settings = options.settings_of(preset, config, regulariser, not no_refinement)
     with progress_bar(quiet) as bar:
-        others: dict[str, Any] = {"dask": dask, "device": device, "seed": seed, "prepare": keep_freed_memory}
+        others: dict[str, Any] = {"dask": dask, "resources": amounts(resource), "device": device, "seed": seed}
+        others["prepare"] = keep_freed_memory
         done = run_study(dataset, settings, out, workers, resume, case, _listener(bar), **others)
     _tell(done, len(dataset.cases), quiet)
     if done.failures:
@@ -88,6 +100,20 @@ def compare(study_a: StudyA, study_b: StudyB, json_file: Json = None, debug: opt
         cases = [asdict(case) | {"difference_mm": case.difference_mm} for case in found.cases]
         about = {"graphreg": __version__, "a": str(study_a), "b": str(study_b)}
         write_json(json_file, {**about, **asdict(found), "cases": cases})
+
+
+def amounts(resources: list[str] | None) -> dict[str, float]:
+    """Amounts by name. Raises InputError for what is no name and number above 0."""
+    found = {}
+    for text in resources or ():
+        name, _, amount = text.partition("=")
+        try:
+            found[name] = float(amount)
+        except ValueError:
+            found[name] = math.nan
+        if not (name and 0 < found[name] < math.inf):
+            raise InputError(f"--resource: NAME=AMOUNT with a number above 0 needed, found {text}")
+    return found
 
 
 def _listener(bar: Progress | None) -> Callable[[Advance], None] | None:
