@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
-from problems import grids
+from problems import GOOD, grids
 
 from graphreg import records
 from graphreg.grid import Grid
@@ -155,7 +155,7 @@ WHOLE = {
     Displacements: lambda: Displacements(keypoints(2), torch.zeros(2, 3), torch.ones(2)),
     DenseField: lambda: DenseField(CUBE, torch.zeros(3, *CUBE.shape)),
     Landmarks: lambda: Landmarks(torch.zeros(2, 3), torch.zeros(2, 3)),
-    Quality: lambda: Quality(*[0.0] * 8),
+    Quality: lambda: dataclasses.replace(GOOD),
 }
 
 

@@ -93,11 +93,11 @@ def a_field_that_says_to_be_of(*sizes):
 @pytest.mark.parametrize(
     ("make", "found"),
     [
-        (a_field_that_says_to_be_of(1e6, 1e6, 1e6), "cannot read found"),
-        (a_field_that_says_to_be_of(2.0**62, 4, 1), "cannot read found"),
-        (a_field_that_says_to_be_of(-6, 7, 9), "cannot read found"),
-        (a_field_that_says_to_be_of(6, 7, math.nan), "cannot read found"),
-        (a_field_that_says_to_be_of(0, 0, 0), "cannot read found"),
+        (a_field_that_says_to_be_of(1e6, 1e6, 1e6), "700000 x 1.3e+06 x 2.5e+06 mm found"),
+        (a_field_that_says_to_be_of(2.0**62, 4, 1), "0.7 x 5.2 x 1.15292e+19 mm found"),
+        (a_field_that_says_to_be_of(-6, 7, 9), "of at least 1, got (-6, 7, 9)"),
+        (a_field_that_says_to_be_of(6, 7, math.nan), "of at least 1, got (6, 7, 0)"),
+        (a_field_that_says_to_be_of(0, 0, 0), "of at least 1, got (0, 0, 0)"),
         (lambda path: None, "nothing found"),
         (lambda path: path.mkdir(), "a folder found"),
         (not_a_transform, "cannot be read: no HDF5 file as ITK writes it found"),
