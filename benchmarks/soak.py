@@ -2,9 +2,9 @@
 
 Every one is of a phantom of its own, seen in coarse scans, with small settings; it is written as ``graphreg register``
 does and measured through what was written. After a tenth of them as a warm-up the memory of the first quarter of the
-rest is compared with that of the last quarter: what is in use between two of them, and the resident set, which holds what
-is kept for the next one and so grows with the largest so far. Exit code 1 where a registration failed or what is in use
-grew by more than 5 % (the resident set where the C library does not tell). Linux. usage:
+rest is compared with that of the last quarter: what is in use between two of them, and the resident set, which keeps
+what was freed for the next one and so grows with the largest so far. Exit code 1 where a registration failed or what is
+in use grew by more than 5 % (the resident set where the C library does not tell). Linux. usage:
 
     python benchmarks/soak.py OUT [--count N] [--seed FIRST]         writes OUT/soak.json
 """

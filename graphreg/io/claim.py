@@ -32,13 +32,15 @@ def claim(folder: PathInput, patience_s: float = 0.0) -> Iterator[None]:
     require_writable(folder, folder=True)
     out = Path(folder)
     made = [place for place in (out, *out.parents) if not place.exists()]
-    lock = _acquired(out / LOCK, time.monotonic() + patience_s)
     try:
-        sweep(out)
-        settle(out)
-        yield
+        lock = _acquired(out / LOCK, time.monotonic() + patience_s)
+        try:
+            sweep(out)
+            settle(out)
+            yield
+        finally:
+            _release(lock, out / LOCK)
     finally:
-        _release(lock, out / LOCK)
         with suppress(OSError):  # one that holds something stays, and so do those above it
             for place in made:
                 place.rmdir()
@@ -57,7 +59,9 @@ def _acquired(path: Path, deadline: float) -> TextIOWrapper:
                     return lock
                 lock.seek(0)
                 holder = lock.read() or "another process"
-            except BaseException:
+            except BaseException:  # Ctrl-C: the lock may be ours already
+                if _lock(lock) and _is(lock, path):
+                    _release(lock, path)
                 lock.close()
                 raise
             lock.close()
