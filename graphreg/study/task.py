@@ -76,7 +76,7 @@ def _work(task: Task) -> Outcome:
             task.case, task.config, task.folder, device=task.device, seed=task.seed, resume=True
         )  # a study that is not resumed starts in an empty folder; a retry of a lost task may find its result
         score(task.case, task.folder)
-    except Exception as error:
+    except Exception as error:  # of one case: it is recorded, and the others go on
         return failed(task, error)
     return Outcome(task.case.name, computed)
 
