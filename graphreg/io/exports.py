@@ -14,7 +14,8 @@ from graphreg.grid import EXACT, Grid, sample
 from graphreg.io.errors import InputError, PathInput, exists, unsuitable
 from graphreg.io.files import atomic_path, require_suffix
 from graphreg.io.formats import open_image, reason
-from graphreg.io.images import WRITABLE, grid_of, quiet, to_sitk
+from graphreg.io.images import WRITABLE, grid_of, to_sitk
+from graphreg.io.itk import itk_alone, itk_writes
 from graphreg.records import DenseField
 
 SUFFIXES = {"itk": WRITABLE, "ants": (".nii.gz",), "slicer": (".nrrd",), "learn2reg": (".nii.gz",)}
@@ -46,11 +47,8 @@ def write_field(
         image = to_sitk(fixed or field.grid, _vectors(field, fixed or field.grid))
     for key, value in MARKS.items() if layout == "slicer" else ():
         image.SetMetaData(key, value)
-    with atomic_path(path) as temporary:
-        try:
-            sitk.WriteImage(image, str(temporary), useCompression=True)
-        except RuntimeError:
-            raise OSError(f"{path}: cannot be written") from None
+    with atomic_path(path) as temporary, itk_writes(path):
+        sitk.WriteImage(image, str(temporary), useCompression=True)
 
 
 def read_field(path: PathInput, layout: str, fixed: Grid | None = None, moving: Grid | None = None) -> DenseField:
@@ -117,15 +115,15 @@ def _read(path: PathInput, layout: str, size: tuple[int, ...] | None = None) -> 
     need = f"a displacement field as {layout} has it"
     if not exists(path) or not Path(path).is_file():
         raise unsuitable(path, need, "a folder" if exists(path) else "nothing")
-    with quiet():
-        reader = open_image(path)
-        _require_shape(path, need, reader, size)
-        _require_marks(path, need, reader, layout)
-        reader.SetOutputPixelType(sitk.sitkFloat32 if size else sitk.sitkVectorFloat32)
-        try:
+    reader = open_image(path)
+    _require_shape(path, need, reader, size)
+    _require_marks(path, need, reader, layout)
+    try:
+        with itk_alone():
+            reader.SetOutputPixelType(sitk.sitkFloat32 if size else sitk.sitkVectorFloat32)
             return reader.Execute()
-        except RuntimeError as error:
-            raise unsuitable(path, need, reason(error)) from None
+    except RuntimeError as error:
+        raise unsuitable(path, need, reason(error)) from None
 
 
 def _require_shape(path: PathInput, need: str, reader: sitk.ImageFileReader, size: tuple[int, ...] | None) -> None:

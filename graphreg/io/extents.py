@@ -8,7 +8,7 @@ import SimpleITK as sitk
 
 from graphreg.io.errors import InputError, PathInput
 from graphreg.io.formats import open_image
-from graphreg.io.images import quiet
+from graphreg.io.itk import itk_alone
 from graphreg.io.results import image_files
 
 PACKED = 1032  # times as many bytes as there are is the most that gzip makes of them
@@ -26,8 +26,7 @@ def read_extent(path: PathInput) -> Extent | None:
     """Of a file, or of a folder of DICOM slices; None where none can be told: reading it says why."""
     source = Path(path)
     try:
-        with quiet():
-            found = _of_slices(source) if source.is_dir() else _of_file(source)
+        found = _of_slices(source) if source.is_dir() else _of_file(source)
     except (InputError, OSError, RuntimeError):
         return None
     held = sum(file.stat().st_size for file in image_files(source))
@@ -47,9 +46,10 @@ def _of_slices(folder: Path) -> Extent | None:
     slices = image_files(folder)
     if not slices:
         return None
-    reader = sitk.ImageFileReader()
-    reader.SetImageIO("GDCMImageIO")
-    reader.SetFileName(str(slices[0]))
-    reader.ReadImageInformation()
+    with itk_alone():
+        reader = sitk.ImageFileReader()
+        reader.SetImageIO("GDCMImageIO")
+        reader.SetFileName(str(slices[0]))
+        reader.ReadImageInformation()
     (width, height), spacing = reader.GetSize()[:2], reader.GetSpacing()
     return Extent(width * height * len(slices), (width * spacing[0], height * spacing[1], math.inf))

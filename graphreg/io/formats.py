@@ -8,6 +8,7 @@ import SimpleITK as sitk
 
 from graphreg.io import metaimage, nifti, nrrd
 from graphreg.io.errors import PathInput, unsuitable
+from graphreg.io.itk import itk_alone
 
 NEED = "a NIfTI, MetaImage or NRRD image"
 
@@ -36,10 +37,11 @@ def open_image(path: PathInput, voxels: bool = True) -> sitk.ImageFileReader:
         raise unsuitable(path, f"{NEED}, with a name ending in {endings},", f"'{Path(path).name}'")
     try:
         found.require_sound(path, voxels)
-        reader = sitk.ImageFileReader()
-        reader.SetImageIO(found.reader)
-        reader.SetFileName(str(path))
-        reader.ReadImageInformation()
+        with itk_alone():
+            reader = sitk.ImageFileReader()
+            reader.SetImageIO(found.reader)
+            reader.SetFileName(str(path))
+            reader.ReadImageInformation()
     except OSError as error:
         raise unsuitable(path, NEED, str(error.strerror)) from None
     except RuntimeError as error:

@@ -5,9 +5,7 @@ SimpleITK delivers LPS millimetres whatever the format, arrays in (z, y, x), and
 
 import gzip
 import shutil
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import SimpleITK as sitk
@@ -20,6 +18,7 @@ from graphreg.io.errors import InputError, PathInput, exists, lacks_memory, unsu
 from graphreg.io.files import atomic_path, require_suffix
 from graphreg.io.formats import NEED, open_image, reason
 from graphreg.io.headers import require_plausible
+from graphreg.io.itk import itk_alone, itk_writes
 from graphreg.records import ImagePair, Volume
 
 WRITABLE = (".nii.gz", ".nii", ".mha", ".nrrd")
@@ -30,7 +29,7 @@ def read_pair(
     fixed: PathInput, moving: PathInput, fixed_mask: PathInput | None = None, moving_mask: PathInput | None = None
 ) -> ImagePair:
     """Two scans of one patient, in HU, and their lung masks where given. Raises InputError."""
-    with quiet(), ThreadPoolExecutor() as pool:  # unpacking takes most of the time, and SimpleITK lets go of Python
+    with ThreadPoolExecutor() as pool:  # the files are checked at once; SimpleITK reads one after the other
         volumes = list(pool.map(read_volume, (fixed, moving)))
     masks = (
         _read_lungs(mask, volume.grid, image) if mask is not None else None
@@ -76,8 +75,7 @@ def read_grid(path: PathInput) -> Grid:
     """Where the voxels of an image sit, from its header alone where it has one. Raises InputError."""
     if not Path(path).is_file():
         return read_volume(path).grid
-    with quiet():
-        reader = open_image(path, voxels=False)
+    reader = open_image(path, voxels=False)
     _require_scalar_3d(path, reader)
     return _checked_grid(path, reader) if reader.GetDimension() == 3 else read_volume(path).grid
 
@@ -95,8 +93,9 @@ def write_volume(volume: Volume | tuple[Grid, Tensor], path: PathInput, as_float
             if suffix == ".nii.gz":
                 _write_gzipped(image, temporary)
             else:
-                sitk.WriteImage(image, str(temporary), useCompression=True)
-        except (RuntimeError, OSError):
+                with itk_writes(path):
+                    sitk.WriteImage(image, str(temporary), useCompression=True)
+        except OSError:
             raise OSError(f"{path}: cannot be written") from None
 
 
@@ -104,7 +103,8 @@ def _write_gzipped(image: sitk.Image, path: Path) -> None:
     """A NIfTI file compressed at the fastest level, thrice as fast as ITK at its own for two percent more of a CT."""
     plain = path.with_suffix("")  # .nii, beside it
     try:
-        sitk.WriteImage(image, str(plain))
+        with itk_writes(path):
+            sitk.WriteImage(image, str(plain))
         with (
             open(plain, "rb") as source,
             open(path, "wb") as file,
@@ -132,22 +132,10 @@ def grid_of(image: sitk.Image | sitk.ImageFileReader) -> Grid:
     return Grid((depth, height, width), image.GetSpacing(), image.GetOrigin(), direction)
 
 
-@contextmanager
-def quiet() -> Iterator[None]:
-    """No warnings of ITK on stderr while files are read."""
-    before = sitk.ProcessObject.GetGlobalWarningDisplay()
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
-    try:
-        yield
-    finally:
-        sitk.ProcessObject.SetGlobalWarningDisplay(before)
-
-
 def _read(path: PathInput) -> tuple[Grid, Tensor]:
     if not exists(path):
         raise unsuitable(path, "an image file or DICOM series folder", "nothing")
-    with quiet():
-        image = read_series(path) if Path(path).is_dir() else _read_file(path)
+    image = read_series(path) if Path(path).is_dir() else _read_file(path)
     return _checked_grid(path, image), torch.from_numpy(sitk.GetArrayFromImage(image))
 
 
@@ -157,8 +145,9 @@ def _read_file(path: PathInput) -> sitk.Image:
     if reader.GetDimension() == 3:
         _checked_grid(path, reader)
     try:
-        reader.SetOutputPixelType(sitk.sitkFloat32)
-        image = reader.Execute()
+        with itk_alone():
+            reader.SetOutputPixelType(sitk.sitkFloat32)
+            image = reader.Execute()
     except RuntimeError as error:
         if lacks_memory(error):
             raise

@@ -14,6 +14,7 @@ from torch import Tensor
 from graphreg.grid import Grid, mask_points_mm, sample
 from graphreg.io.errors import PathInput
 from graphreg.io.files import atomic_path, require_suffix
+from graphreg.io.itk import itk_writes
 from graphreg.records import Volume
 
 WINDOW_HU = (-1000.0, 200.0)
@@ -104,8 +105,5 @@ def write_pixels(path: PathInput, pixels: Tensor) -> None:
     """Colours (height, width, 3) in [0, 1] to a PNG."""
     require_suffix(path, (".png",))
     image = sitk.GetImageFromArray((pixels * 255).round().to(torch.uint8).numpy(), isVector=True)
-    with atomic_path(path) as temporary:
-        try:
-            sitk.WriteImage(image, str(temporary))
-        except RuntimeError:
-            raise OSError(f"{path}: cannot be written") from None
+    with atomic_path(path) as temporary, itk_writes(path):
+        sitk.WriteImage(image, str(temporary))

@@ -45,10 +45,10 @@ def write_result(
     _require_room(folder, sum(VECTOR * motion.grid.voxels for motion in motions) + VOXEL * warped.grid.voxels)
     with atomic_path(Path(folder) / COMPLETE) as new:
         new.mkdir()
-        with ThreadPoolExecutor() as pool:  # both wait for the disk or for zlib, not for Python
+        with ThreadPoolExecutor() as pool:  # the image is packed while ITK writes the transforms
             writing = pool.submit(write_volume, warped, new / WARPED)
             for motion, name in zip(motions, (TRANSFORM, INVERSE), strict=False):
-                write_transform(motion, new / name)  # one after the other: HDF5 knows no threads
+                write_transform(motion, new / name)
             writing.result()
         points_mm = keypoints.keypoints.points_mm.double()
         moved_mm = points_mm + keypoints.vectors_mm.double()

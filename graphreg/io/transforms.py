@@ -18,6 +18,7 @@ from graphreg.io.files import atomic_path, require_suffix
 from graphreg.io.hdf5 import DamagedError, Hdf5File, Numbers, clear_times
 from graphreg.io.headers import require_plausible
 from graphreg.io.images import to_sitk
+from graphreg.io.itk import itk_writes
 from graphreg.records import DenseField
 
 NEED = "a displacement field transform (.h5) as graphreg writes it"
@@ -30,10 +31,8 @@ def write_transform(field: DenseField, path: PathInput) -> None:
     vectors = field.displacement_mm.detach().cpu().double().movedim(0, -1)
     transform = sitk.DisplacementFieldTransform(to_sitk(field.grid, vectors))  # takes the image over
     with atomic_path(path) as temporary:
-        try:
+        with itk_writes(path):
             sitk.WriteTransform(transform, str(temporary))
-        except RuntimeError:
-            raise OSError(f"{path}: cannot be written") from None
         clear_times(temporary)
 
 
