@@ -1,26 +1,31 @@
 """Where the work is done."""
 
+import re
+
 import torch
 
 from graphreg.records import ImagePair, Volume
 
+NAME = re.compile(r"cpu|cuda(:\d{1,3})?", re.ASCII)
+
 
 def choose_device(name: str) -> torch.device:
-    """The device of that name; ``auto`` is CUDA where there is one, else the CPU.
+    """The device of that name; ``auto`` is CUDA where there is one, else the CPU, ``cuda:1`` the second GPU.
 
     Raises:
         ValueError: an unknown name, or a device that this machine lacks.
     """
     if name == "mps":
         raise ValueError("device 'mps' lacks the float64 that the spline needs; use cpu")
-    present = {"cpu": True, "cuda": torch.cuda.is_available()}
+    gpus = torch.cuda.device_count()
     if name == "auto":
-        return torch.device("cuda" if present["cuda"] else "cpu")
-    if name not in present:
-        raise ValueError(f"device must be one of auto, {', '.join(present)}, mps, got {name!r}")
-    if not present[name]:
+        return torch.device("cuda" if gpus else "cpu")
+    if not NAME.fullmatch(name):
+        raise ValueError(f"device must be one of auto, cpu, cuda, cuda:N, mps, got {name!r}")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= gpus:
         raise ValueError(f"device {name!r} is not available on this machine")
-    return torch.device(name)
+    return device
 
 
 def to_device(pair: ImagePair, device: torch.device) -> ImagePair:

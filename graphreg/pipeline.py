@@ -98,7 +98,7 @@ def register(
         pair: two scans of one patient in HU; lung masks that it lacks are found automatically.
         preset: name of the settings, see ``graphreg.PRESETS``; ``config`` takes their place where it is given.
         regulariser: name of the regulariser in place of the one of the settings.
-        device: ``auto``, ``cpu`` or ``cuda``.
+        device: ``auto``, ``cpu``, ``cuda`` or, of several GPUs, ``cuda:1``.
         seed: of the points that a refinement looks at; recorded with the result.
         progress: called with the name of each stage as it starts and the share of the run that is done.
 

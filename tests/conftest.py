@@ -1,16 +1,21 @@
-"""What every test may ask for: a seeded generator, a device."""
+"""What every test may ask for: a seeded generator, a result, a phantom, a device."""
 
+import math
+import signal
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import settings
-from problems import FAST
+from problems import FAST, LARGER, OBLIQUE, noise, points_inside
 
 from graphreg.cli import main
+from graphreg.records import DenseField, Displacements, Keypoints, Volume
 
 settings.register_profile("graphreg", deadline=None, derandomize=True, max_examples=20, database=None)
 settings.load_profile("graphreg")
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell takes away from what it runs with &
 
 torch.set_num_threads(1)  # for arrays so small, threads on a busy machine only wait for one another
 
@@ -19,6 +24,15 @@ torch.set_num_threads(1)  # for arrays so small, threads on a busy machine only 
 def generator() -> torch.Generator:
     """Random numbers that are the same in every run."""
     return torch.Generator().manual_seed(20240)
+
+
+@pytest.fixture
+def result(generator: torch.Generator) -> tuple[DenseField, Volume, Displacements, dict[str, object]]:
+    """Field, warped image, keypoints and record of a result."""
+    points_mm = points_inside(OBLIQUE, 5, generator)
+    keypoints = Displacements(Keypoints(points_mm), torch.ones(5, 3).double(), torch.full((5,), 0.5))
+    field = DenseField(OBLIQUE, torch.randn(3, *OBLIQUE.shape, generator=generator))
+    return field, noise(LARGER, generator), keypoints, {"a": (1, math.nan)}
 
 
 @pytest.fixture(scope="session")

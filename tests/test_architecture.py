@@ -17,7 +17,7 @@ TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in FIL
 # part of the package -> parts that it may import; "" is graphreg/__init__.py, with the version
 VALUES = {"grid", "records", "filters", "lattice", "chunks", "checks"}
 WORK = VALUES | {"stages", "regularisers", "objectives", "phantom", "analysis"}
-RUNS = WORK | {"config", "monitor", "devices", "scene", "refining", "assessment", "memory", "pipeline"}
+RUNS = WORK | {"config", "monitor", "devices", "signals", "scene", "refining", "assessment", "memory", "pipeline"}
 LAYERS = {
     "grid": set(),
     "filters": {"chunks"},
@@ -33,6 +33,7 @@ LAYERS = {
     "io": VALUES | {"io"},
     "config": {"checks", "stages", "regularisers", "objectives"},
     "monitor": set(),
+    "signals": set(),
     "devices": {"records"},
     "scene": WORK | {"config", "monitor"},
     "refining": WORK | {"config", "monitor", "scene"},

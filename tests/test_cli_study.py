@@ -97,6 +97,7 @@ WRONG = {
     "workers": ([*STUDY, "--workers", "0"], "Invalid value for '--workers'"),
     "preset": (["study", "phantoms/manifest.csv", "--preset", "slow"], "preset must be one of"),
     "device": ([*STUDY, "--device", "abacus"], "device must be one of"),
+    "devices": ([*STUDY, "--devices", "cpu,"], "device must be one of auto, cpu, cuda, cuda:N, mps, got ''"),
     "resource": ([*STUDY, "--resource", "GPU"], "NAME=AMOUNT with a number above 0 needed, found GPU"),
     "no resource": ([*STUDY, "--resource", "GPU=0"], "found GPU=0"),
     "no study": (["compare", "phantoms", "phantoms"], "phantoms: the folder of a study with study.json needed"),
@@ -117,7 +118,10 @@ def test_wrong_input_is_one_line_and_nothing_is_made(case, here, capfd):
 
 def test_both_verbs_explain_themselves(capsys):
     for verb, told in (
-        ("study", "MANIFEST|FOLDER --workers --dask --resume --case --preset --config --regulariser --no-refinement"),
+        (
+            "study",
+            "MANIFEST|FOLDER --workers --devices --device --dask --resume --case --preset --config --regulariser",
+        ),
         ("compare", "STUDY_A STUDY_B Wilcoxon mm"),
     ):
         assert main([verb, "--help"]) == 0

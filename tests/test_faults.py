@@ -15,7 +15,7 @@ import pytest
 import study_cases
 import torch
 from test_cli import ENVIRONMENT, FAST, SMALL
-from test_results import contents, result  # noqa: F401  # a fixture
+from test_results import contents
 from test_study import SCRIPT
 
 from graphreg.cli import main, phantoms

@@ -309,6 +309,18 @@ def test_the_device_is_one_that_there_is():
             choose_device("cuda")
 
 
+def test_of_several_gpus_one_is_named_by_its_number(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [choose_device(name) for name in ("auto", "cuda", "cuda:1")] == [
+        torch.device(n) for n in ("cuda", "cuda", "cuda:1")
+    ]
+    with pytest.raises(ValueError, match="device 'cuda:2' is not available"):
+        choose_device("cuda:2")
+    for name in ("cuda:", "cuda:-1", "cuda:1234", "cpu:0", "CUDA", "cuda:1\n"):
+        with pytest.raises(ValueError, match="device must be one of"):
+            choose_device(name)
+
+
 def test_a_mask_without_fifty_keypoints_is_refused_with_the_name_of_the_image(phantom):
     tiny = torch.zeros_like(phantom.pair.fixed_mask)
     tiny[40:45, 40:45, 40:45] = True

@@ -7,25 +7,15 @@ import time
 import pytest
 import SimpleITK as sitk
 import torch
-from problems import LARGER, OBLIQUE, noise, points_inside
+from problems import OBLIQUE, noise
 
 from graphreg.io import InputError, hdf5, read_transform
 from graphreg.io import results as module
 from graphreg.io.results import fingerprint, is_whole, read_record, require_writable, write_json, write_result
-from graphreg.records import DenseField, Displacements, Keypoints
 
 NAMES = {"transform.h5", "warped.nii.gz", "keypoints.csv", "registration.json"}
 
 LINUX = pytest.mark.skipif(not os.path.isdir("/proc"), reason="no folder that even root cannot write")
-
-
-@pytest.fixture
-def result(generator):
-    """Field, warped image, keypoints and record of a result."""
-    points_mm = points_inside(OBLIQUE, 5, generator)
-    keypoints = Displacements(Keypoints(points_mm), torch.ones(5, 3).double(), torch.full((5,), 0.5))
-    field = DenseField(OBLIQUE, torch.randn(3, *OBLIQUE.shape, generator=generator))
-    return field, noise(LARGER, generator), keypoints, {"a": (1, math.nan)}
 
 
 def contents(folder):

@@ -26,6 +26,8 @@ from graphreg.study.runner import run_study
 from graphreg.study.score import _as_learn2reg
 from graphreg.study.summary import COLUMNS
 from graphreg.study.tables import latex, markdown
+from graphreg.study.task import Task
+from graphreg.study.workers import in_processes
 
 OUTPUTS = {"study.json", "results.csv", "summary.json", "tables.md", "tables.tex"}
 
@@ -221,6 +223,46 @@ def test_a_folder_of_others_and_names_that_are_none_are_refused(tiny, tmp_path):
     assert not (tmp_path / "out").exists()
     with pytest.raises(ValueError, match="workers must be at least 1"):
         run(tiny, tmp_path / "out", workers=0)
+
+
+def test_workers_take_the_devices_in_turn(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    done = run(tiny, tmp_path / "out", fakes.tells_where, devices=("cuda:0", "cuda:1"))
+    told = [(tmp_path / f"{name}.txt").read_text(encoding="utf-8").split() for name in done.finished]
+    places = {process: device for device, process in told}
+    assert sorted(places.values()) == ["cuda:0", "cuda:1"]  # two workers, one for each device
+    assert all(places[process] == device for device, process in told)  # a worker keeps its own
+    assert load(tmp_path / "out" / "study.json")["devices"] == ["cuda:0", "cuda:1"]
+    run(tiny, tmp_path / "one", fakes.tells_where, devices=("cuda:1",), cases=["case3"])
+    assert (tmp_path / "case3.txt").read_text(encoding="utf-8") == f"cuda:1 {os.getpid()}"
+
+
+def test_a_new_worker_takes_the_device_of_the_one_that_died(tiny, tmp_path):
+    tasks = [
+        Task(case, fakes.CONFIG, tmp_path / "out" / case.name, "none", 0, predict)
+        for case, predict in zip(
+            tiny.cases, (fakes.tells_where, fakes.second_dies, *[fakes.tells_where] * 2), strict=True
+        )
+    ]
+    outcomes = {outcome.case: outcome for outcome in in_processes(tasks, 2, ("one", "other"))}
+    assert [name for name, outcome in outcomes.items() if outcome.failure] == ["case2"]
+    told = {name: (tmp_path / f"{name}.txt").read_text(encoding="utf-8") for name in ("case1", "case3", "case4")}
+    assert {text.split()[0] for text in told.values()} == {"one", "other"}
+
+
+@pytest.mark.parametrize(
+    ("devices", "dask", "told"),
+    [
+        ((), None, "devices must name at least one"),
+        (("cpu", "abacus"), None, "device must be one of auto, cpu, cuda, cuda:N, mps, got 'abacus'"),
+        (("cuda:7",), None, "'cuda:7' is not available"),
+        (("cuda:0", "cuda:1"), "tcp://127.0.0.1:1", "one device for each dask worker needed, got cuda:0, cuda:1"),
+    ],
+)
+def test_devices_that_are_none_or_too_many_are_refused(tiny, tmp_path, devices, dask, told):
+    with pytest.raises(ValueError, match=told):
+        run(tiny, tmp_path / "out", devices=devices, dask=dask, workers=1)
+    assert not (tmp_path / "out").exists()
 
 
 def test_two_hundred_cases_interrupted_and_resumed_are_each_computed_once(tmp_path):

@@ -2,10 +2,9 @@
 
 import signal
 import sys
-import threading
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from errno import EACCES, EISDIR, ELOOP, ENAMETOOLONG, ENOTDIR, EPERM
 
@@ -16,6 +15,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from graphreg.io.errors import lacks_memory
 from graphreg.monitor import Progress as Listener
+from graphreg.signals import answering
 
 DONE, FAILED, WRONG, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 # errors of a path rather than of the machine
@@ -26,22 +26,14 @@ class Terminated(BaseException):
     """The system asked the program to end (SIGTERM)."""
 
 
-@contextmanager
-def ending_in_order() -> Iterator[None]:
+def ending_in_order() -> AbstractContextManager[None]:
     """SIGTERM ends the body as an error does, so that half files are removed and workers stopped."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may say what a signal does
-        return
 
     def end(*_: object) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once, however often it is asked
         raise Terminated
 
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    return answering(signal.SIGTERM, end)
 
 
 @dataclass

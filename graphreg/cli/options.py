@@ -43,7 +43,7 @@ Symmetric = Annotated[
 Device = Annotated[
     str,
     typer.Option(
-        metavar="NAME", help="auto (CUDA where there is one, else CPU), cpu or cuda; mps is not supported yet."
+        metavar="NAME", help="auto (CUDA where there is one, else CPU), cpu, cuda or cuda:N; mps is not supported yet."
     ),
 ]
 Seed = Annotated[

@@ -24,7 +24,16 @@ Source = Annotated[
     Path, typer.Argument(metavar="MANIFEST|FOLDER", help="Table of cases (.csv, .json), or folder of a known data set.")
 ]
 OutStudy = Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="Folder for all results, new or empty.")]
-Workers = Annotated[int, typer.Option(metavar="N", min=1, help="Cases at a time, each in a process of its own.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=1, help="Cases at a time, each in a process of its own; else one for each device."),
+]
+Devices = Annotated[
+    str,
+    typer.Option(
+        "--devices", "--device", metavar="NAME,...", help="auto, cpu, cuda, or several GPUs that workers take in turn."
+    ),
+]
 Dask = Annotated[
     str | None,
     typer.Option(metavar="ADDRESS", help="Dask scheduler, tcp://HOST:PORT, whose workers see the same files."),
@@ -49,7 +58,8 @@ Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write
 def study(
     source: Source,
     out: OutStudy,
-    workers: Workers = 1,
+    workers: Workers = None,
+    devices: Devices = "auto",
     dask: Dask = None,
     resource: Resources = None,
     resume: Resume = False,
@@ -58,7 +68,6 @@ def study(
     config: options.Config = None,
     regulariser: options.Regulariser = None,
     no_refinement: options.NoRefinement = False,
-    device: options.Device = "auto",
     seed: options.Seed = 0,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -74,8 +83,8 @@ def study(
     dataset = read_dataset(source)
     settings = options.settings_of(preset, config, regulariser, not no_refinement)
     with progress_bar(quiet) as bar:
-        others: dict[str, Any] = {"dask": dask, "resources": amounts(resource), "device": device, "seed": seed}
-        others["prepare"] = keep_freed_memory
+        others: dict[str, Any] = {"dask": dask, "resources": amounts(resource), "seed": seed}
+        others |= {"devices": devices.split(","), "prepare": keep_freed_memory}
         done = run_study(dataset, settings, out, workers, resume, case, _listener(bar), **others)
     _tell(done, len(dataset.cases), quiet)
     if done.failures:

@@ -10,9 +10,10 @@ RESET = "5"  # see clear_refs in proc(5)
 
 
 def forget_peak() -> None:
-    """Have the highest memory count from now on, where the system allows it: on Linux and on a GPU."""
+    """Have the highest memory count from now on, where the system allows it: on Linux and on GPUs."""
     if torch.cuda.is_initialized():
-        torch.cuda.reset_peak_memory_stats()
+        for gpu in range(torch.cuda.device_count()):
+            torch.cuda.reset_peak_memory_stats(gpu)
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)  # what earlier cases have freed may still be held
     try:

@@ -64,36 +64,47 @@ class Study:
 
 @dataclass(frozen=True, kw_only=True)
 class Places:
-    """Where the cases are worked on. Raises ValueError for less than one worker."""
+    """Where the cases are worked on.
 
-    workers: int = 1  # processes; 1 is this one
+    Raises:
+        ValueError: less than one worker or device, an unknown device, or several for a cluster.
+    """
+
+    workers: int | None = None  # processes, else one for each device; 1 is this one
+    devices: Sequence[str] = ("auto",)  # that they share
     dask: str | None = None  # address of a scheduler, in place of them
     resources: Mapping[str, float] | None = None  # that a case takes of a dask worker
 
     def __post_init__(self) -> None:
-        if self.workers < 1:
+        if self.workers is not None and self.workers < 1:
             raise ValueError(f"workers must be at least 1, got {self.workers}")
+        if not self.devices:
+            raise ValueError("devices must name at least one")
+        for device in self.devices:
+            choose_device("auto" if self.dask else device)
+        if self.dask is not None and len(self.devices) > 1:
+            raise ValueError(f"one device for each dask worker needed, got {', '.join(self.devices)}")
 
     def work(self, tasks: Sequence[Task]) -> Generator[Outcome, None, None]:
         """Outcomes as they come."""
         if self.dask is not None:
             return on_cluster(tasks, self.dask, self.resources)
-        workers = min(self.workers, len(tasks))
-        return in_processes(tasks, workers) if self.workers > 1 else here(tasks)
+        workers = len(self.devices) if self.workers is None else self.workers
+        return in_processes(tasks, min(workers, len(tasks)), self.devices) if workers > 1 else here(tasks)
 
 
 def run_study(
     dataset: DataSet,
     config: RegistrationConfig,
     out: PathInput,
-    workers: int = 1,
+    workers: int | None = None,
     resume: bool = False,
     cases: Sequence[str] | None = None,
     progress: Callable[[Advance], None] | None = None,
     *,
     dask: str | None = None,
     resources: Mapping[str, float] | None = None,
-    device: str = "auto",
+    devices: Sequence[str] = ("auto",),
     seed: int = 0,
     predict: Predict = registered,
     prepare: Callable[[], None] | None = None,
@@ -102,18 +113,18 @@ def run_study(
 
     A case that fails is recorded and the others go on. The tables cover all cases of the data set that are finished in
     ``out``. ``predict`` may be a function of one's own; in several processes it must be importable.
+    ``workers``, ``devices``, ``dask``, ``resources``: see Places.
 
     Raises:
         InputError: unknown cases, a folder that holds other things, an unknown scheduler.
+        ValueError: no such worker or device.
     """
-    places = Places(workers=workers, dask=dask, resources=resources)
+    places = Places(workers=workers, devices=devices, dask=dask, resources=resources)
     folder = Path(out).absolute() if dask else Path(out)  # workers elsewhere have a working directory of their own
-    choose_device("auto" if dask else device)
     about = {"graphreg": __version__, "torch": torch.__version__, "dataset": dataset.name, "seed": seed}
-    about |= {"configuration": as_dict(config), "device": device}
-    require_names([case.name for case in dataset.cases])
-    chosen, shared = _chosen(dataset, cases), (device, seed, predict, prepare)
-    tasks = [Task(_absolute(case) if dask else case, config, folder / case.name, *shared) for case in chosen]
+    about |= {"configuration": as_dict(config), "devices": list(devices)}
+    chosen = [_absolute(case) if dask else case for case in _chosen(dataset, cases)]
+    tasks = [Task(case, config, folder / case.name, devices[0], seed, predict, prepare) for case in chosen]
     with claim(folder):
         require_place(folder, about, resume)
         write_outputs(folder, about, dataset)
@@ -147,6 +158,7 @@ def write_outputs(out: Path, about: Mapping[str, Any], dataset: DataSet) -> Stud
 
 
 def _chosen(dataset: DataSet, names: Sequence[str] | None) -> list[Case]:
+    require_names([case.name for case in dataset.cases])
     known = {case.name: case for case in dataset.cases}
     unknown = [name for name in names or () if name not in known]
     if unknown:

@@ -4,8 +4,8 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Sequence
+from dataclasses import replace
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from graphreg.signals import answering
 from graphreg.study.task import Outcome, Task, failed, prepared_work
 
 PATIENCE_S = 10.0  # for a worker that was asked to stop
@@ -23,20 +24,21 @@ class WorkerDied(RuntimeError):
 
 
 class _Worker:
-    """A process, the way to it, and the task it has."""
+    """A process, the way to it, its device, and the task it has."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, device: str) -> None:
         context = get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process: BaseProcess = context.Process(target=_serve, args=(theirs, threads), daemon=True)
-        with _deaf():
+        with answering(signal.SIGINT, signal.SIG_IGN):  # the process does not hear Ctrl-C while it loads
             self.process.start()
         theirs.close()  # so that the end of the process is the end of the connection
+        self.device = device
         self.task: Task | None = None
 
     def give(self, task: Task) -> None:
-        self.task = task
-        self.connection.send(task)
+        self.task = replace(task, device=self.device)
+        self.connection.send(self.task)
 
     def take(self) -> Outcome:
         """The outcome of its task. Raises what is wrong with the study rather than the case."""
@@ -64,15 +66,18 @@ def here(tasks: Sequence[Task]) -> Generator[Outcome, None, None]:
     yield from map(prepared_work, tasks)
 
 
-def in_processes(tasks: Sequence[Task], workers: int) -> Generator[Outcome, None, None]:
-    """Tasks in so many processes, which share the threads of this one; all are gone when this ends in any way."""
+def in_processes(tasks: Sequence[Task], workers: int, devices: Sequence[str]) -> Generator[Outcome, None, None]:
+    """Tasks in so many processes, which share the devices and the threads of this one.
+
+    All of them are gone when this ends in any way.
+    """
     waiting = deque(tasks)
     threads = max(torch.get_num_threads() // workers, 1)
     crew: list[_Worker] = []
     try:
         while waiting or any(worker.task for worker in crew):
             while waiting and len(crew) < workers:
-                crew.append(_Worker(threads))
+                crew.append(_Worker(threads, _freest(devices, crew)))
             for worker in crew:
                 if waiting and not worker.task:
                     _hand_out(worker, waiting)
@@ -85,6 +90,11 @@ def in_processes(tasks: Sequence[Task], workers: int) -> Generator[Outcome, None
             worker.process.terminate()  # all at once, then wait for each
         for worker in crew:
             worker.stop()
+
+
+def _freest(devices: Sequence[str], crew: Sequence[_Worker]) -> str:
+    """The first of the devices that have the fewest workers."""
+    return min(devices, key=[worker.device for worker in crew].count)
 
 
 def _hand_out(worker: _Worker, waiting: deque[Task]) -> None:
@@ -138,16 +148,3 @@ def _leave(*_: object) -> None:
     """Ends the process as an error would, so that half files are removed; once, however often it is asked."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise SystemExit
-
-
-@contextmanager
-def _deaf() -> Iterator[None]:
-    """Processes that start in here do not hear Ctrl-C while they load."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may say what a signal does
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
