@@ -21,7 +21,7 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if gpus else "cpu")
     if not NAME.fullmatch(name):
-        raise ValueError(f"device must be one of auto, cpu, cuda, cuda:N, mps, got {name!r}")
+        raise ValueError(f"device must be one of auto, cpu, cuda, cuda:N, got {name!r}")
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= gpus:
         raise ValueError(f"device {name!r} is not available on this machine")

@@ -20,7 +20,7 @@ from graphreg.stages.cost_volume import label_grid
 Triple = tuple[float, float, float]
 
 SMALL_LUNGS_MM = (200.0, 140.0, 180.0)  # box around both, (x, y, z)
-READ, KEPT, CUT = 8, 5, 4  # bytes per voxel of an image: as it is read; with its mask; cut to the window
+READ, KEPT, CUT = 4, 5, 4  # bytes per voxel of an image: read (one of two twice); with its mask; cut to the window
 LEVEL = 140  # bytes per voxel of a level: descriptors of both images, those of the moving one once more, and images
 LABEL = 12  # bytes per displacement of a keypoint
 KNOTS = 24  # bytes per pair of keypoints, of the system of the spline
@@ -48,7 +48,8 @@ def needed_bytes(
     cut = CUT * sum(image.voxels * _share(image, lungs_mm) for image in (fixed, moving))
     box_mm = tuple(min(lung, whole) for lung, whole in zip(lungs_mm, fixed.size_mm, strict=True))
     work = max(_level_bytes(level, box_mm) for level in config.levels)
-    return max(0 if on_gpu else READ * images, KEPT * images + cut + work)
+    reading = READ * (images + min(fixed.voxels, moving.voxels))
+    return max(0 if on_gpu else reading, KEPT * images + cut + work)
 
 
 def _share(image: Extent, lungs_mm: Triple) -> float:

@@ -372,7 +372,7 @@ WRONG = {
     "keypoints": ([*PAIR, "--fixed-mask", "few.nii.gz"], "ph/fixed.nii.gz: At least 50 keypoints are needed"),
     "preset": ([*PAIR, "--preset", "slow"], "preset must be one of inhale-exhale, fast, got 'slow'"),
     "other": ([*PAIR, "--regulariser", "magic"], "regulariser must be one of "),
-    "device": ([*PAIR, "--device", "abacus"], "device must be one of auto, cpu, cuda, mps, got 'abacus'"),
+    "device": ([*PAIR, "--device", "abacus"], "device must be one of auto, cpu, cuda, cuda:N, got 'abacus'"),
     "no config": ([*PAIR, "--config", "missing.toml"], "missing.toml: a TOML file needed, found No such file"),
     "bad toml": ([*PAIR, "--config", "no.toml"], "no.toml: Invalid value"),
     "no text": ([*PAIR, "--config", "latin.toml"], "latin.toml: "),

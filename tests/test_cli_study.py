@@ -97,7 +97,7 @@ WRONG = {
     "workers": ([*STUDY, "--workers", "0"], "Invalid value for '--workers'"),
     "preset": (["study", "phantoms/manifest.csv", "--preset", "slow"], "preset must be one of"),
     "device": ([*STUDY, "--device", "abacus"], "device must be one of"),
-    "devices": ([*STUDY, "--devices", "cpu,"], "device must be one of auto, cpu, cuda, cuda:N, mps, got ''"),
+    "devices": ([*STUDY, "--devices", "cpu,"], "device must be one of auto, cpu, cuda, cuda:N, got ''"),
     "resource": ([*STUDY, "--resource", "GPU"], "NAME=AMOUNT with a number above 0 needed, found GPU"),
     "no resource": ([*STUDY, "--resource", "GPU=0"], "found GPU=0"),
     "no study": (["compare", "phantoms", "phantoms"], "phantoms: the folder of a study with study.json needed"),

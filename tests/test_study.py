@@ -254,7 +254,7 @@ def test_a_new_worker_takes_the_device_of_the_one_that_died(tiny, tmp_path):
     ("devices", "dask", "told"),
     [
         ((), None, "devices must name at least one"),
-        (("cpu", "abacus"), None, "device must be one of auto, cpu, cuda, cuda:N, mps, got 'abacus'"),
+        (("cpu", "abacus"), None, "device must be one of auto, cpu, cuda, cuda:N, got 'abacus'"),
         (("cuda:7",), None, "'cuda:7' is not available"),
         (("cuda:0", "cuda:1"), "tcp://127.0.0.1:1", "one device for each dask worker needed, got cuda:0, cuda:1"),
     ],

@@ -8,7 +8,6 @@ import SimpleITK as sitk
 import torch
 
 from graphreg.io.errors import PathInput, unsuitable
-from graphreg.io.itk import itk_alone
 
 NEED = "a folder with one DICOM series"
 HEAD = 1 << 16  # bytes in which the tags of a slice stand
@@ -22,12 +21,7 @@ PACKED = 2000  # times as large as its file is no slice that was compressed
 
 
 def read_series(path: PathInput) -> sitk.Image:
-    """The 3-D image, float32, that the slices in a folder form. Raises InputError."""
-    with itk_alone():
-        return _stacked(path)
-
-
-def _stacked(path: PathInput) -> sitk.Image:
+    """The 3-D image, float32, that the slices in a folder form; within itk_alone. Raises InputError."""
     series = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(path))
     if len(series) != 1:
         raise unsuitable(path, NEED, f"{len(series)} series" if series else "no series")

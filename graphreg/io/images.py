@@ -135,19 +135,24 @@ def grid_of(image: sitk.Image | sitk.ImageFileReader) -> Grid:
 def _read(path: PathInput) -> tuple[Grid, Tensor]:
     if not exists(path):
         raise unsuitable(path, "an image file or DICOM series folder", "nothing")
-    image = read_series(path) if Path(path).is_dir() else _read_file(path)
-    return _checked_grid(path, image), torch.from_numpy(sitk.GetArrayFromImage(image))
+    reader = None if Path(path).is_dir() else _checked_reader(path)
+    with itk_alone():  # until it is a tensor: of two images that are read at once, one at a time is there twice
+        image = _execute(path, reader) if reader else read_series(path)
+        return _checked_grid(path, image), torch.from_numpy(sitk.GetArrayFromImage(image))
 
 
-def _read_file(path: PathInput) -> sitk.Image:
+def _checked_reader(path: PathInput) -> sitk.ImageFileReader:
     reader = open_image(path)
     _require_scalar_3d(path, reader)
     if reader.GetDimension() == 3:
         _checked_grid(path, reader)
+    return reader
+
+
+def _execute(path: PathInput, reader: sitk.ImageFileReader) -> sitk.Image:
     try:
-        with itk_alone():
-            reader.SetOutputPixelType(sitk.sitkFloat32)
-            image = reader.Execute()
+        reader.SetOutputPixelType(sitk.sitkFloat32)
+        image = reader.Execute()
     except RuntimeError as error:
         if lacks_memory(error):
             raise
