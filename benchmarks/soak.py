@@ -1,10 +1,10 @@
 """Many registrations in one process: each succeeds, the memory stays as it is, and the errors are told.
 
 Every one is of a phantom of its own, seen in coarse scans, with small settings; it is written as ``graphreg register``
-does and measured through what was written. After a tenth of them as a warm-up the memory of the first quarter of the
-rest is compared with that of the last quarter: what is in use between two of them, and the resident set, which keeps
-what was freed for the next one and so grows with the largest so far. Exit code 1 where a registration failed or what is
-in use grew by more than 5 % (the resident set where the C library does not tell). Linux. usage:
+does and measured through what was written. Between two of them freed memory goes back to the system, as in a study.
+After a tenth of them as a warm-up the memory of the first quarter of the rest is compared with that of the last
+quarter: what is in use, and the resident set. Exit code 1 where a registration failed or what is in use grew by more
+than 5 % (the resident set where the C library does not tell). Linux. usage:
 
     python benchmarks/soak.py OUT [--count N] [--seed FIRST]         writes OUT/soak.json
 """
@@ -31,6 +31,7 @@ from graphreg.io import read_transform
 from graphreg.io.results import TRANSFORM, write_json, write_result
 from graphreg.phantom import PhantomConfig, make_phantom
 from graphreg.pipeline import register
+from graphreg.study.memory import forget_peak
 
 SCANS = PhantomConfig(fixed_spacing_mm=(4.0, 5.0), moving_spacing_mm=(4.0, 4.5), vessel_spacing_mm=12.0, landmarks=100)
 CONFIG = override(
@@ -109,7 +110,8 @@ def once(seed: int, folder: Path) -> dict[str, Any]:
 
 
 def memory() -> dict[str, float | None]:
-    """Both figures of the memory."""
+    """Both figures of the memory, once what was freed is given back."""
+    forget_peak()
     return {"rss_mib": resident_mib(), "in_use_mib": in_use_mib()}
 
 

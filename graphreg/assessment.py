@@ -49,11 +49,11 @@ def assess(
 
 
 def _lungs(volume: Volume, mask: Tensor) -> _Lungs:
-    values = volume.data[mask]
+    values = volume.within(mask)
     return _Lungs(
         ml=mask_volume_mm3(mask, volume.grid) / 1000,
         median_hu=float(values.median()),
-        tissue_percent=100 * float((values > TISSUE_HU).double().mean()),
+        tissue_percent=100 * int((values > TISSUE_HU).sum()) / len(values),
     )
 
 

@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 import torch
-from problems import MATRIX, OBLIQUE, OFFSET_MM, affine_field, points_inside
+from problems import MATRIX, OBLIQUE, OFFSET_MM, affine_field, noise, points_inside
 
 from graphreg.grid import Grid
 from graphreg.records import (
@@ -21,6 +21,14 @@ CUBE = Grid((2, 2, 2), (1.0, 1.0, 1.0))
 IMAGE = Volume(CUBE, torch.zeros(2, 2, 2))
 THREE = Keypoints(torch.tensor([[0.0, 0.0, 0.0], [3.0, 4.0, 0.0], [0.0, 0.0, 2.0]]))
 NAN = torch.full((2, 2, 2), torch.nan)
+
+
+def test_the_values_within_a_mask_come_in_its_order(generator):
+    volume, mask = noise(OBLIQUE, generator), torch.rand(OBLIQUE.shape, generator=generator) > 0.5
+    mask[2] = False
+    assert torch.equal(volume.within(mask), volume.data[mask])
+    with pytest.raises(ValueError, match=r"\(6, 7, 9\).*\(6, 7, 8\)"):
+        volume.within(mask[..., 1:])
 
 
 def test_the_components_of_a_displacement_are_x_y_z():

@@ -147,7 +147,7 @@ def smooth_within(data: Tensor, mask: Tensor, grid: Grid, sigma_mm: float) -> Te
 def lung_mass_g(volume: Volume, mask: Tensor, config: VentilationConfig = VentilationConfig()) -> float:
     """Mass of the tissue between the air of a mask (D, H, W): 1 g/ml at 0 HU, nothing at -1000 HU."""
     low, high = config.air_hu
-    hu = volume.data[mask]
+    hu = volume.within(mask)
     x, y, z = volume.grid.spacing_mm
     return float((hu[(hu > low) & (hu <= high)].double() + 1000).sum()) * x * y * z / 1e6
 

@@ -101,7 +101,7 @@ def lungs_of(image: Volume, path: Path, mask: Path | None) -> Tensor:
 def hu_lungs(image: Volume, path: Path, mask: Tensor | None) -> Tensor:
     """Lungs (D, H, W) of an image that must be in HU, given or found."""
     lungs = lungs_of(image, path, None) if mask is None else mask
-    typical = image.data[lungs].median().item()
+    typical = image.within(lungs).median().item()
     if not LUNG_HU[0] <= typical <= LUNG_HU[1]:
         need = f"an image in HU, with a median of {LUNG_HU[0]:.0f} to {LUNG_HU[1]:.0f} in the lungs"
         raise unsuitable(path, need, f"one of {typical:.0f}")

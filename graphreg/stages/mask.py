@@ -79,7 +79,7 @@ def find_lungs(volume: Volume, config: MaskConfig = MaskConfig()) -> Tensor:
 
 def require_air(volume: Volume, lungs: Tensor, config: MaskConfig = MaskConfig()) -> None:
     """Raise LungsNotFoundError where the darkest of the voxels in a mask (D, H, W) of the lungs hold no air."""
-    values = volume.data[lungs].float()
+    values = volume.within(lungs).float()
     dark = torch.quantile(values[:: -(-len(values) // MOST_VOXELS)], DARKEST).item()
     if not 2 * LOWEST_HU <= dark <= config.air_hu:
         raise LungsNotFoundError(
