@@ -5,9 +5,8 @@
 A phantom is registered to OUT/out by one method and another by turns, every run in place of the result of the last, or
 into an empty folder. Each is killed (SIGKILL) at a random moment of its work, every second one while it writes; those
 that are done before do not count. The next run must succeed and leave the four files of its result and nothing else.
-Each run is a fork of this program, which
-has imported everything: kills meet the work. Moments are told by the processor time of a run, which a busy machine does
-not stretch. Linux only. Exit code 1 where a kill was not survived.
+Each run is a fork of this program, which has imported everything: kills meet the work. Moments are told by the
+processor time of a run, which a busy machine does not stretch. Linux only. Exit code 1 where a kill was not survived.
 """
 
 import argparse

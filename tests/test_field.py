@@ -4,7 +4,7 @@ import pytest
 import torch
 from problems import LARGER, MATRIX, OBLIQUE, OFFSET_MM, affine_field, points_inside
 
-from graphreg.analysis.field import compose, folding_fraction, jacobian_determinant, log_jacobian_sd
+from graphreg.analysis.field import compose, folding_fraction, jacobian_determinant, log_jacobian_sd, on_grid
 from graphreg.grid import Grid
 from graphreg.records import DenseField
 
@@ -44,6 +44,22 @@ def test_a_single_slice_has_a_determinant_of_the_plane():
     grid = Grid((1, 4, 4), (1.0, 1.0, 1.0))
     field = DenseField(grid, (grid.points_mm(torch.zeros(1)) * 0.5).movedim(-1, 0))
     assert torch.allclose(jacobian_determinant(field), torch.full((1, 4, 4), 2.25))
+
+
+def test_the_determinant_is_that_of_the_matrix_of_all_derivatives(generator):
+    field = DenseField(LARGER, torch.randn(3, *LARGER.shape, generator=generator, dtype=torch.float64))
+    to_index = LARGER.to_index(IDENTITY) - LARGER.to_index(IDENTITY * 0)  # (3, 3): x, y, z mm; index axis
+    steps = torch.stack(torch.gradient(field.displacement_mm, dim=(1, 2, 3)))  # (3, 3, D, H, W): index axis, component
+    matrices = IDENTITY + torch.einsum("ia...,bi->...ab", steps, to_index)
+    assert torch.allclose(jacobian_determinant(field), torch.linalg.det(matrices), atol=1e-12)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_field_on_another_grid_moves_its_voxels_as_before(turned, generator):
+    field = DenseField(LARGER, torch.randn(3, *LARGER.shape, generator=generator, dtype=torch.float64))
+    grid = OBLIQUE if turned else LARGER.with_spacing(1.7).cropped((-2, 3, 4), (9, 30, 5))  # beyond the field, too
+    moved_mm = grid.points_mm(IDENTITY) + on_grid(field, grid).displacement_mm.movedim(0, -1)
+    assert torch.allclose(moved_mm, field(grid.points_mm(IDENTITY)), atol=1e-9)
 
 
 def test_composition_applies_the_inner_field_first(generator):

@@ -23,7 +23,7 @@ from graphreg.records import DenseField, Landmarks
 from graphreg.study.comparison import compare
 from graphreg.study.results import read_scored
 from graphreg.study.runner import run_study
-from graphreg.study.score import _as_learn2reg
+from graphreg.study.score import _as_learn2reg, score
 from graphreg.study.summary import COLUMNS
 from graphreg.study.tables import latex, markdown
 from graphreg.study.task import Task
@@ -223,6 +223,23 @@ def test_a_folder_of_others_and_names_that_are_none_are_refused(tiny, tmp_path):
     assert not (tmp_path / "out").exists()
     with pytest.raises(ValueError, match="workers must be at least 1"):
         run(tiny, tmp_path / "out", workers=0)
+
+
+def test_scoring_reads_no_images_where_a_mask_is_given_and_finds_the_same_with_them(tiny, tmp_path, monkeypatch):
+    run(tiny, tmp_path / "out", fakes.half, cases=["case1"])
+    folder, case = tmp_path / "out" / "case1", tiny.cases[0]
+    mask = case.fixed_mask()
+    assert torch.equal(mask, case.read().fixed_mask)
+    told = load(folder / "figures.json")
+    monkeypatch.setattr(type(case), "fixed_mask", lambda _: None)
+    monkeypatch.setattr("graphreg.study.score.find_lungs", lambda _: mask)
+    (folder / "figures.json").unlink()
+    assert score(case, folder) == told
+    monkeypatch.undo()
+    monkeypatch.setattr(type(case), "read", lambda _: pytest.fail("images were read"))
+    (folder / "figures.json").unlink()
+    assert score(case, folder) == told
+    assert replace(case, inputs={}).fixed_mask() is None
 
 
 def test_workers_take_the_devices_in_turn(tiny, tmp_path, monkeypatch):

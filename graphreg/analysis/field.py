@@ -7,6 +7,8 @@ lung empties from fixed to moving, and not positive where the map folds.
 import torch
 from torch import Tensor
 
+from graphreg.grid import Grid
+from graphreg.lattice import linear, same_axes, transfer
 from graphreg.records import DenseField, Motion
 
 FLOOR = 1e-9  # determinants below count as this in a logarithm; folding is reported by itself
@@ -17,19 +19,26 @@ def jacobian_determinant(field: DenseField) -> Tensor:
 
     Central differences, one-sided at the border, on grids of any spacing and direction.
     """
-    data = field.displacement_mm
-    unit = torch.eye(3, dtype=torch.float64)
-    to_index = (field.grid.to_index(unit) - field.grid.to_index(unit * 0)).to(data)  # (3, 3): x, y, z mm; index axis
-    out = data.new_empty(field.grid.shape)
+    out = field.displacement_mm.new_empty(field.grid.shape)
     for slab in field.grid.slabs(1 << 19):
         below, above = max(slab.start - 1, 0), min(slab.stop + 1, field.grid.shape[0])
-        part = data[:, below:above]
-        steps = torch.stack([_difference(part, axis) for axis in (1, 2, 3)])  # (3, 3, d, H, W): index axis, component
-        steps = steps[:, :, slab.start - below : slab.stop - below]
-        jacobian = torch.einsum("ia...,bi->ab...", steps, to_index)
-        jacobian += unit.to(data)[..., None, None, None]
-        rows = jacobian.unbind()
-        out[slab] = (rows[0] * torch.linalg.cross(rows[1], rows[2], dim=0)).sum(0)
+        part = _in_voxels(field.displacement_mm[:, below:above], field.grid)
+        inner = slice(slab.start - below, slab.stop - below)
+        (a, b, c), (d, e, f), (g, h, i) = ([_difference(one, axis)[inner] for axis in range(3)] for one in part)
+        for own in (a, e, i):
+            own += 1
+        out[slab] = a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)
+    return out
+
+
+def _in_voxels(vectors_mm: Tensor, grid: Grid) -> Tensor:
+    """Vectors (3, D, H, W) along the axes of the index: the determinant of a map is the same in any coordinates."""
+    unit, out = torch.eye(3, dtype=torch.float64), torch.zeros_like(vectors_mm)
+    to_index = grid.to_index(unit) - grid.to_index(unit * 0)  # (3, 3): x, y, z mm; index axis
+    for axis, weights in zip(out, to_index.T.tolist(), strict=True):
+        for weight, component in zip(weights, vectors_mm, strict=True):
+            if weight:  # mostly one for each axis; a product of matrices would round as its threads share it
+                axis.add_(component, alpha=weight)
     return out
 
 
@@ -41,6 +50,13 @@ def compose(outer: Motion, inner: DenseField) -> DenseField:
         moved_mm = outer(points_mm + inner.displacement_mm[:, slab].movedim(0, -1))
         out[:, slab] = (moved_mm - points_mm).movedim(-1, 0)
     return DenseField(inner.grid, out)
+
+
+def on_grid(field: DenseField, grid: Grid) -> DenseField:
+    """The same motion at the voxels of another grid; beyond the field its border value goes on."""
+    if same_axes(field.grid, grid):
+        return DenseField(grid, transfer(field.displacement_mm, field.grid, grid, (linear,) * 3))
+    return compose(field, DenseField(grid, field.displacement_mm.new_zeros(3, *grid.shape)))
 
 
 def folding_fraction(jacobian: Tensor, mask: Tensor | None = None) -> float:

@@ -210,4 +210,4 @@ def _storable(data: Tensor, as_float: bool) -> Tensor:
         return data.to(torch.uint8)
     if as_float:
         return data.to(torch.float32)
-    return data.round().clamp(INT16.min, INT16.max).to(torch.int16)
+    return data.round().clamp_(INT16.min, INT16.max).to(torch.int16)

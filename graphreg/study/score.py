@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from graphreg import __version__
-from graphreg.analysis.field import compose, jacobian_determinant
+from graphreg.analysis.field import jacobian_determinant, on_grid
 from graphreg.analysis.metrics import sdlogj_l2r, tre, tre_snapped
 from graphreg.analysis.quality import regularity
 from graphreg.grid import Grid, box
@@ -40,9 +40,9 @@ def score(case: Case, folder: Path) -> dict[str, Any]:
     if kept and kept.get("of") == stamp:
         return kept
     (folder / FIGURES).unlink(missing_ok=True)  # those of an earlier result
-    field, record, pair = read_transform(folder / TRANSFORM), read_record(folder) or {}, case.read()
-    mask = pair.fixed_mask if pair.fixed_mask is not None else find_lungs(pair.fixed)
-    errors = {name: _errors(field, points, pair.moving.grid) for name, points in landmarks.items()}
+    field, record = read_transform(folder / TRANSFORM), read_record(folder) or {}
+    fixed_grid, moving_grid, mask = _space(case)
+    errors = {name: _errors(field, points, moving_grid) for name, points in landmarks.items()}
     figures = {
         "case": case.name,
         "of": stamp,
@@ -50,8 +50,8 @@ def score(case: Case, folder: Path) -> dict[str, Any]:
             name: {"count": len(landmarks[name].fixed_mm)} | {kind: describe_errors(e) for kind, e in found.items()}
             for name, found in errors.items()
         },
-        **asdict(regularity(field, mask, pair.fixed.grid)),
-        "sdlogj_l2r": _as_learn2reg(field, mask, pair.fixed.grid),
+        **asdict(regularity(field, mask, fixed_grid)),
+        "sdlogj_l2r": _as_learn2reg(field, mask, fixed_grid),
         "seconds": record.get("seconds"),
         "peak_mib": max((s["peak_mib"] or 0.0 for s in record.get("stages", {}).values()), default=None),
         "published_identity_mm": case.published_identity_mm,
@@ -60,6 +60,15 @@ def score(case: Case, folder: Path) -> dict[str, Any]:
     write_text(folder / ERRORS, _table(landmarks, errors))
     write_json(folder / FIGURES, figures)
     return dict(plain(figures))
+
+
+def _space(case: Case) -> tuple[Grid, Grid, Tensor]:
+    """Grids of both images, and the fixed lungs (D, H, W); without voxels of the images where a mask is given."""
+    mask = case.fixed_mask()
+    if mask is not None:
+        return *case.grids(), mask
+    pair = case.read()
+    return pair.fixed.grid, pair.moving.grid, find_lungs(pair.fixed)
 
 
 def read_figures(folder: Path) -> dict[str, Any] | None:
@@ -96,9 +105,7 @@ def _errors(field: DenseField, landmarks: Landmarks, moving: Grid) -> dict[str, 
 def _as_learn2reg(field: DenseField, mask: Tensor, grid: Grid) -> float:
     """SDlogJ on the grid of the fixed image, where that challenge has its fields; only around the lungs."""
     lungs = box(mask, [EDGE] * 3)
-    part = grid.part(lungs)
-    still = DenseField(part, torch.zeros(3, *part.shape))
-    return sdlogj_l2r(jacobian_determinant(compose(field, still)), mask[lungs])
+    return sdlogj_l2r(jacobian_determinant(on_grid(field, grid.part(lungs))), mask[lungs])
 
 
 def _digest(landmarks: Mapping[str, Landmarks]) -> str:
