@@ -161,10 +161,14 @@ def no_settings(path):
     save_file(tensors, path, {"format": "graphreg-network-1", "sha256": fingerprint(tensors, nothing)})
 
 
-def no_json(path):
+def no_json(path, settings="{"):
     tensors = load_file(path)
-    notes = {"architecture": '"unrolled"', "settings": "{", "training": "{}"}
+    notes = {"architecture": '"unrolled"', "settings": settings, "training": "{}"}
     save_file(tensors, path, notes | {"format": "graphreg-network-1", "sha256": fingerprint(tensors, notes)})
+
+
+def too_deep(path):
+    no_json(path, "[" * 100_000)
 
 
 def other_settings(path):
@@ -190,6 +194,7 @@ UNSOUND = {
     unknown_setting: "architecture 'unrolled': .*depth",
     no_settings: "found damaged notes",
     no_json: "found damaged notes",
+    too_deep: "found damaged notes",
     other_settings: "weights that match their hash needed",
 }
 NOT_WEIGHTS = (damaged, cut, foreign, newer, text, missing, folder, no_settings, no_json, other_settings)

@@ -67,7 +67,7 @@ def read_weights(path: Path) -> Weights:
         raise WeightsError(f"{path}: weights that match their hash needed, found others: the file is damaged")
     try:
         return Weights(tensors=tensors, **{name: json.loads(note) for name, note in notes.items()})
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter where notes are nested too deeply
         raise WeightsError(f"{path}: weights that name their network needed, found damaged notes ({error})") from error
 
 
