@@ -5,18 +5,21 @@
 A phantom is registered to OUT/out by one method and another by turns, every run in place of the result of the last, or
 into an empty folder. Each is killed (SIGKILL) at a random moment of its work, every second one while it writes; those
 that are done before do not count. The next run must succeed and leave the four files of its result and nothing else.
-Each run is a fork of this program, which has imported everything: kills meet the work. Moments are told by the
-processor time of a run, which a busy machine does not stretch. Linux only. Exit code 1 where a kill was not survived.
+Each run is a fork of this program, which has imported everything: kills meet the work. Moments of the work are told by
+the processor time of a run, which a busy machine does not stretch. Linux only. Exit code 1 where one was not survived.
 """
 
 import argparse
+import math
+import operator
 import os
 import random
 import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -55,20 +58,24 @@ def watch(process: BaseProcess) -> Iterator[float]:
 
 
 def finish(process: BaseProcess, out: Path) -> tuple[float, float]:
-    """Waits for a run that must succeed; the processor time at which it began to write, and all of it."""
-    seconds, writing = 0.0, 0.0
-    for seconds in watch(process):
-        writing = writing or (seconds if writes(out) else 0.0)
+    """Waits for a run that must succeed; how long it wrote, and its processor time."""
+    seconds, writing = 0.0, math.inf
+    for told in watch(process):
+        seconds = told
+        if writes(out):
+            writing = min(writing, time.perf_counter())
+    written_s = max(time.perf_counter() - writing, 0.0)
     process.join()
     if process.exitcode != 0:
         raise RuntimeError(f"exit code {process.exitcode} of the run to {out}")
-    return writing, seconds
+    return written_s, seconds
 
 
-def kill(process: BaseProcess, after_s: float) -> None:
-    """Ends a process at a moment of its processor time."""
+def kill(process: BaseProcess, ready: Callable[[float], bool], later_s: float = 0.0) -> None:
+    """Ends a process so long after its processor time, or something else, says that it is ready."""
     for seconds in watch(process):
-        if seconds >= after_s:
+        if ready(seconds):
+            time.sleep(later_s)
             process.kill()
     process.join()
 
@@ -123,7 +130,11 @@ def survive(place: Path, kills: int, seed: int) -> Counter[str]:
             shutil.rmtree(out, ignore_errors=True)
         before = contents(out)
         process = register(place, method, out)
-        kill(process, draw.uniform(writing_s if number % 2 else 0.0, all_s))
+        moment_s = draw.uniform(0.0, writing_s if number % 2 else all_s)
+        if number % 2:
+            kill(process, lambda _: writes(out), moment_s)
+        else:
+            kill(process, partial(operator.le, moment_s))
         counts["killed" if process.exitcode == -9 else "done before"] += 1
         counts[left(out, before, goal)] += 1
         counts["with hidden files"] += any(out.glob(".*"))
