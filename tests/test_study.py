@@ -228,18 +228,14 @@ def test_a_folder_of_others_and_names_that_are_none_are_refused(tiny, tmp_path):
 def test_scoring_reads_no_images_where_a_mask_is_given_and_finds_the_same_with_them(tiny, tmp_path, monkeypatch):
     run(tiny, tmp_path / "out", fakes.half, cases=["case1"])
     folder, case = tmp_path / "out" / "case1", tiny.cases[0]
-    mask = case.fixed_mask()
-    assert torch.equal(mask, case.read().fixed_mask)
-    told = load(folder / "figures.json")
-    monkeypatch.setattr(type(case), "fixed_mask", lambda _: None)
+    mask, told = case.read().fixed_mask, load(folder / "figures.json")
+    without = replace(case, inputs={role: file for role, file in case.inputs.items() if role != "fixed_mask"})
     monkeypatch.setattr("graphreg.study.score.find_lungs", lambda _: mask)
     (folder / "figures.json").unlink()
-    assert score(case, folder) == told
-    monkeypatch.undo()
+    assert score(without, folder) == told
     monkeypatch.setattr(type(case), "read", lambda _: pytest.fail("images were read"))
     (folder / "figures.json").unlink()
     assert score(case, folder) == told
-    assert replace(case, inputs={}).fixed_mask() is None
 
 
 def test_workers_take_the_devices_in_turn(tiny, tmp_path, monkeypatch):

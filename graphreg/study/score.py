@@ -16,7 +16,7 @@ from graphreg.analysis.field import jacobian_determinant, on_grid
 from graphreg.analysis.metrics import sdlogj_l2r, tre, tre_snapped
 from graphreg.analysis.quality import regularity
 from graphreg.grid import Grid, box
-from graphreg.io import read_transform, write_text
+from graphreg.io import read_mask, read_transform, write_text
 from graphreg.io.datasets import Case
 from graphreg.io.json_text import parse_json
 from graphreg.io.landmarks import PAIR
@@ -64,11 +64,12 @@ def score(case: Case, folder: Path) -> dict[str, Any]:
 
 def _space(case: Case) -> tuple[Grid, Grid, Tensor]:
     """Grids of both images, and the fixed lungs (D, H, W); without voxels of the images where a mask is given."""
-    mask = case.fixed_mask()
-    if mask is not None:
-        return *case.grids(), mask
-    pair = case.read()
-    return pair.fixed.grid, pair.moving.grid, find_lungs(pair.fixed)
+    file = case.inputs.get("fixed_mask")
+    if file is None:
+        pair = case.read()
+        return pair.fixed.grid, pair.moving.grid, find_lungs(pair.fixed)
+    fixed, moving = case.grids()
+    return fixed, moving, read_mask(file, fixed, case.inputs["fixed"])
 
 
 def read_figures(folder: Path) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from graphreg.grid import Grid
 from graphreg.io.errors import InputError, PathInput, unsuitable
-from graphreg.io.images import read_grid, read_mask, read_pair
+from graphreg.io.images import read_grid, read_pair
 from graphreg.io.landmarks import read_landmarks, read_points
 from graphreg.records import ImagePair, Landmarks
 
@@ -40,11 +40,6 @@ class Case:
     def grids(self) -> tuple[Grid, Grid]:
         """Where the voxels of the fixed and the moving image sit, from the headers. Raises InputError."""
         return read_grid(self.inputs["fixed"]), read_grid(self.inputs["moving"])
-
-    def fixed_mask(self) -> Tensor | None:
-        """Lung mask (D, H, W) of the fixed image, None where the data set has none. Raises InputError."""
-        file = self.inputs.get("fixed_mask")
-        return None if file is None else read_mask(file, self.grids()[0], self.inputs["fixed"])
 
     def landmarks(self) -> dict[str, Landmarks]:
         """Pairs of points by the name of their set, the one of the experts first. Raises InputError."""
