@@ -113,7 +113,7 @@ def left(out: Path, before: dict[str, bytes], wanted: dict[str, bytes]) -> str:
         return "earlier result" if before else "nothing"
     if is_result(out, wanted):
         return "new result"
-    return "new result, on its way" if (out / COMPLETE).is_dir() else "BROKEN"
+    return "new result on its way" if (out / COMPLETE).is_dir() else "BROKEN"
 
 
 def survive(place: Path, kills: int, seed: int) -> Counter[str]:

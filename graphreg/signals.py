@@ -19,4 +19,20 @@ def answering(
     try:
         yield
     finally:
-        signal.signal(called, before)
+        signal.signal(called, before or signal.SIG_DFL)  # None where another language had set it
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Has SIGINT and SIGTERM wait until the body is done: for what must not be left between two of its lines."""
+    heard: list[int] = []
+
+    def note(called: int, _: FrameType | None) -> None:
+        heard.append(called)
+
+    try:
+        with answering(signal.SIGINT, note), answering(signal.SIGTERM, note):
+            yield
+    finally:
+        for called in heard:
+            signal.raise_signal(called)

@@ -30,7 +30,7 @@ LAYERS = {
     "objectives": VALUES | {"objectives"},
     "phantom": VALUES | {"phantom"},
     "analysis": VALUES | {"analysis", "stages"},
-    "io": VALUES | {"io"},
+    "io": VALUES | {"io", "signals"},
     "config": {"checks", "stages", "regularisers", "objectives"},
     "monitor": set(),
     "signals": set(),

@@ -26,6 +26,7 @@ from graphreg.io.files import sweep
 from graphreg.io.results import read_record, write_result
 from graphreg.phantom import PhantomConfig, make_phantom
 from graphreg.records import Volume
+from graphreg.signals import uninterrupted
 from graphreg.study import task
 from graphreg.study.runner import run_study
 from graphreg.training.sources import Sources, make_samples
@@ -336,6 +337,39 @@ def test_a_signal_ends_the_program_and_the_earlier_result_stays(earlier, pair, s
         assert ended(process) == code
         assert capfd.readouterr().err == f"graphreg: {told}\n"
     assert contents(out) == before and not (out.parent / "none").exists()
+
+
+@pytest.mark.parametrize("call", ["mkdir", "open", "unlink"])
+def test_an_interrupt_at_any_step_of_a_claim_leaves_nothing(tmp_path, monkeypatch, call):
+    act = getattr(Path, call)
+
+    def interrupted(self, *arguments, **others):
+        done = act(self, *arguments, **others)
+        signal.raise_signal(signal.SIGINT)
+        return done
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, call, interrupted)
+        with claim(tmp_path / "a" / "b"):
+            assert call == "unlink"  # else it never begins
+    assert not list(tmp_path.iterdir())
+    with claim(tmp_path / "a" / "b"):  # nobody holds it
+        pass
+
+
+def test_signals_wait_for_what_must_not_be_left_half_done():
+    done = []
+    with pytest.raises(KeyboardInterrupt):
+        with uninterrupted(), uninterrupted():
+            signal.raise_signal(signal.SIGINT)
+            done.append("all")
+        done.append("more")
+    assert done == ["all"]
+    with pytest.raises(Terminated), ending_in_order(), uninterrupted():
+        signal.raise_signal(signal.SIGTERM)
+        raise ValueError("that does not hide it")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
 @LINUX

@@ -13,6 +13,7 @@ from platform import node
 from graphreg.io.errors import InputError, PathInput
 from graphreg.io.files import sweep
 from graphreg.io.results import require_writable, settle
+from graphreg.signals import uninterrupted
 
 LOCK = ".graphreg.lock"
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # of file systems without them
@@ -32,42 +33,49 @@ def claim(folder: PathInput, patience_s: float = 0.0) -> Iterator[None]:
     require_writable(folder, folder=True)
     out = Path(folder)
     made = [place for place in (out, *out.parents) if not place.exists()]
+    lock, deadline = None, time.monotonic() + patience_s
     try:
-        lock = _acquired(out / LOCK, time.monotonic() + patience_s)
-        try:
-            sweep(out)
-            settle(out)
-            yield
-        finally:
-            _release(lock, out / LOCK)
+        while lock is None:
+            with uninterrupted():  # when Ctrl-C is heard, the lock is known
+                lock = _acquired(out / LOCK, time.monotonic() > deadline)
+            if lock is None:
+                time.sleep(PAUSE_S)
+        sweep(out)
+        settle(out)
+        yield
     finally:
-        with suppress(OSError):  # one that holds something stays, and so do those above it
-            for place in made:
-                place.rmdir()
+        with uninterrupted():
+            if lock:
+                _release(lock, out / LOCK)
+            with suppress(OSError):  # one that holds something stays, and so do those above it
+                for place in made:
+                    place.rmdir()
 
 
-def _acquired(path: Path, deadline: float) -> TextIOWrapper:
-    while True:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(FileNotFoundError):  # whoever had the folder has just removed it
-            lock = path.open("a+", encoding="utf-8")
-            try:
-                if _lock(lock) and _is(lock, path):
-                    lock.truncate(0)
-                    lock.write(f"process {os.getpid()} on {node()}")
-                    lock.flush()
-                    return lock
-                lock.seek(0)
-                holder = lock.read() or "another process"
-            except BaseException:  # Ctrl-C: the lock may be ours already
-                if _lock(lock) and _is(lock, path):
-                    _release(lock, path)
-                lock.close()
-                raise
-            lock.close()
-            if time.monotonic() > deadline:
-                raise InputError(f"{path.parent}: a folder in which no other process works needed, found {holder}")
-        time.sleep(PAUSE_S)
+def _acquired(path: Path, last: bool) -> TextIOWrapper | None:
+    """The lock, or None where it is another's. Raises InputError where this was the last try."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        lock = path.open("a+", encoding="utf-8")
+    except FileNotFoundError:  # whoever had the folder has just removed it
+        return None
+    try:
+        if _lock(lock) and _is(lock, path):
+            lock.truncate(0)
+            lock.write(f"process {os.getpid()} on {node()}")
+            lock.flush()
+            return lock
+        lock.seek(0)
+        holder = lock.read() or "another process"
+    except BaseException:  # of a full disk: the lock may be ours already
+        if _lock(lock) and _is(lock, path):
+            _release(lock, path)
+        lock.close()
+        raise
+    lock.close()
+    if last:
+        raise InputError(f"{path.parent}: a folder in which no other process works needed, found {holder}")
+    return None
 
 
 def _lock(file: TextIOWrapper) -> bool:

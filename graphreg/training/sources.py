@@ -19,6 +19,7 @@ from graphreg.config import RegistrationConfig
 from graphreg.io import InputError, read_landmarks, read_pair, read_volume
 from graphreg.monitor import Progress
 from graphreg.records import ImagePair, Landmarks
+from graphreg.signals import uninterrupted
 from graphreg.stages.mask import find_lungs
 from graphreg.training.known_pairs import Chest, breathing_pair, phantom_pair
 from graphreg.training.observing import samples_of, samples_of_real
@@ -100,7 +101,9 @@ def _work(tasks: Sequence[_Task], workers: int) -> Iterator[None]:
     others = set(active_children())
     with ProcessPoolExecutor(workers, get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)) as pool:
         try:
-            for future in as_completed([pool.submit(_make, task) for task in tasks]):
+            with uninterrupted():  # a pool that has only half begun cannot end
+                futures = [pool.submit(_make, task) for task in tasks]
+            for future in as_completed(futures):
                 yield future.result()
         except BaseException:  # also of who does not want the rest: it is not waited for
             for worker in set(active_children()) - others:
