@@ -72,7 +72,7 @@ def pair(tmp_path_factory):
 
 
 @pytest.fixture
-def earlier(tmp_path, result):  # noqa: F811
+def earlier(tmp_path, result):
     """A folder with a result, and what it holds."""
     write_result(tmp_path / "out", *result)
     return tmp_path / "out", contents(tmp_path / "out")
@@ -110,7 +110,7 @@ def die_at(step, folder, content):
 
 
 @LINUX
-def test_a_result_is_put_in_place_as_a_whole_wherever_its_process_is_killed(tmp_path, result):  # noqa: F811
+def test_a_result_is_put_in_place_as_a_whole_wherever_its_process_is_killed(tmp_path, result):
     field, warped, keypoints, _ = result
     write_result(tmp_path / "new", field, warped, keypoints, {"b": 2})
     new, found, killed = contents(tmp_path / "new"), [], True
@@ -193,7 +193,7 @@ def fails_whole(write, out):
 
 
 @pytest.fixture
-def large(result, generator):  # noqa: F811
+def large(result, generator):
     """A result whose files take some 100 KB each."""
     field, _, keypoints, record = result
     grid = field.grid.with_spacing(0.5)
@@ -227,7 +227,7 @@ def test_files_that_cannot_grow_leave_the_earlier_result(tmp_path, large):
             assert ended(forked(limited, limit, tmp_path, large)) == 0
 
 
-def test_a_full_disk_is_one_line_and_exit_code_1(disk, pair, result, capfd):  # noqa: F811
+def test_a_full_disk_is_one_line_and_exit_code_1(disk, pair, result, capfd):
     out = disk("size=300k") / "out"
     write_result(out, *result)
     before = contents(out)
