@@ -91,6 +91,15 @@ def test_a_case_that_kills_every_worker_fails_alone(cluster, tmp_path):
     assert done.finished == ("case1", "case3") and [f.type for f in done.failures] == ["KilledWorker"]
 
 
+def test_a_case_that_lost_its_workers_to_another_one_is_tried_again_by_itself(cluster, tmp_path, monkeypatch):
+    dataset, out, seen = fakes.tiny_dataset(tmp_path / "data", 3), tmp_path / "out", []
+    monkeypatch.setattr(clusters, "_lost_its_workers", lambda future: future.key.startswith("case1-"))
+    done = run(dataset, out, cluster, fakes.perfect, progress=seen.append)
+    assert done.finished == ("case1", "case2", "case3") and done.failures == ()
+    assert [a.done for a in seen] == [0, 1, 2, 3] and seen[-1].case == "case1"
+    assert sorted(fakes.computed(out)) == ["case1", "case2", "case3"]  # what it had done is kept
+
+
 def test_an_interrupt_takes_back_what_waits(cluster, tmp_path):
     dataset, out = fakes.tiny_dataset(tmp_path / "data", 8), tmp_path / "out"
 
