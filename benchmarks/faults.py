@@ -130,11 +130,10 @@ def survive(place: Path, kills: int, seed: int) -> Counter[str]:
             shutil.rmtree(out, ignore_errors=True)
         before = contents(out)
         process = register(place, method, out)
-        moment_s = draw.uniform(0.0, writing_s if number % 2 else all_s)
         if number % 2:
-            kill(process, lambda _: writes(out), moment_s)
+            kill(process, lambda _: writes(out), draw.uniform(0.0, writing_s))
         else:
-            kill(process, partial(operator.le, moment_s))
+            kill(process, partial(operator.le, draw.uniform(0.0, all_s)))
         counts["killed" if process.exitcode == -9 else "done before"] += 1
         counts[left(out, before, goal)] += 1
         counts["with hidden files"] += any(out.glob(".*"))

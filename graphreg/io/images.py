@@ -18,7 +18,7 @@ from graphreg.io.errors import InputError, PathInput, exists, lacks_memory, unsu
 from graphreg.io.files import atomic_path, require_suffix
 from graphreg.io.formats import NEED, open_image, reason
 from graphreg.io.headers import require_plausible
-from graphreg.io.itk import itk_alone, itk_writes
+from graphreg.io.itk import itk_alone
 from graphreg.records import ImagePair, Volume
 
 WRITABLE = (".nii.gz", ".nii", ".mha", ".nrrd")
@@ -93,9 +93,9 @@ def write_volume(volume: Volume | tuple[Grid, Tensor], path: PathInput, as_float
             if suffix == ".nii.gz":
                 _write_gzipped(image, temporary)
             else:
-                with itk_writes(path):
+                with itk_alone():
                     sitk.WriteImage(image, str(temporary), useCompression=True)
-        except OSError:
+        except (RuntimeError, OSError):
             raise OSError(f"{path}: cannot be written") from None
 
 
@@ -103,7 +103,7 @@ def _write_gzipped(image: sitk.Image, path: Path) -> None:
     """A NIfTI file compressed at the fastest level, thrice as fast as ITK at its own for two percent more of a CT."""
     plain = path.with_suffix("")  # .nii, beside it
     try:
-        with itk_writes(path):
+        with itk_alone():
             sitk.WriteImage(image, str(plain))
         with (
             open(plain, "rb") as source,
