@@ -77,6 +77,10 @@ def second_fails(case, config, folder, *, device, seed, resume):
     return shift_by(case, config, folder, seed, resume, 2.0)
 
 
+def dies(case, config, folder, *, device, seed, resume):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def second_dies(case, config, folder, *, device, seed, resume):
     if case.name == "case2":
         os.kill(os.getpid(), signal.SIGKILL)
