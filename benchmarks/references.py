@@ -12,13 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from graphreg.filters import gaussian_kernel
-from graphreg.records import CostVolume, Displacements, KeypointGraph
+from graphreg.core.filters import gaussian_kernel
+from graphreg.core.records import CostVolume, Displacements, KeypointGraph
+from graphreg.features.mind_ssc import PAIRS
+from graphreg.interpolation.thin_plate import SplineConfig
+from graphreg.matching.cost_volume import CostConfig, patch_offsets
 from graphreg.regularisers import MeanField
-from graphreg.stages.cost_volume import CostConfig, patch_offsets
-from graphreg.stages.descriptors import PAIRS
-from graphreg.stages.keypoints import KeypointConfig
-from graphreg.stages.spline import SplineConfig
+from graphreg.sampling.foerstner import KeypointConfig
 
 MM = 1.25  # spacing of the images
 EXACT = "donot_use_mm_for_euclid_dist"

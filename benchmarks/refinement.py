@@ -20,15 +20,15 @@ from regularisers import machine, markdown, pairs
 
 from graphreg import PRESETS, ImagePair, Landmarks, summarise, tre
 from graphreg.analysis.quality import regularity
-from graphreg.cli.memory import keep_freed_memory
 from graphreg.config import RefinementConfig
-from graphreg.monitor import Monitor
-from graphreg.objectives import FeatureConfig
+from graphreg.core.records import DenseField
+from graphreg.features.mind_ssc import DescriptorConfig
 from graphreg.pipeline import register
-from graphreg.records import DenseField
+from graphreg.refinement import FeatureConfig
 from graphreg.refining import refine_field
+from graphreg.runtime.malloc import keep_freed_memory
+from graphreg.runtime.monitor import Monitor
 from graphreg.scene import find_masks, open_scene
-from graphreg.stages.descriptors import DescriptorConfig
 
 CONFIG = PRESETS["inhale-exhale"]
 (DENSE,) = CONFIG.refinement

@@ -6,11 +6,11 @@ from functools import partial
 from pathlib import Path
 
 from graphreg.config import LevelConfig, RegistrationConfig
+from graphreg.matching.cost_volume import label_grid
+from graphreg.matching.graph import GraphConfig
 from graphreg.regularisers.graphregnet import GraphRegNet
 from graphreg.regularisers.published import SMALLEST
 from graphreg.regularisers.weights_file import locate, read_weights
-from graphreg.stages.cost_volume import label_grid
-from graphreg.stages.graph import GraphConfig
 
 Change = Callable[[RegistrationConfig], RegistrationConfig]
 PLAIN = ("none", "mean-field", "belief-propagation", "graphregnet")

@@ -29,19 +29,19 @@ from regulariser_variants import PLAIN, PUBLISHED, labels, variants
 from torch import Tensor
 
 from graphreg import PRESETS, ImagePair, Landmarks, make_phantom, read_landmarks, read_pair, register, summarise, tre
-from graphreg.analysis.field import compose
-from graphreg.cli.memory import keep_freed_memory
 from graphreg.config import RegistrationConfig
-from graphreg.grid import mask_points_mm
+from graphreg.core.fields import compose
+from graphreg.core.grid import mask_points_mm
+from graphreg.core.records import Motion
+from graphreg.interpolation.thin_plate import fit, interpolate
 from graphreg.io.results import write_json
-from graphreg.monitor import Monitor
 from graphreg.pipeline import observe
-from graphreg.records import Motion
 from graphreg.regularisers.networks import load  # here, so that no row pays for the import of torch-geometric
 from graphreg.regularisers.published import SMALLEST
 from graphreg.regularisers.weights_file import fingerprint, locate, read_weights
+from graphreg.runtime.malloc import keep_freed_memory
+from graphreg.runtime.monitor import Monitor
 from graphreg.scene import find_masks, open_scene
-from graphreg.stages.spline import fit, interpolate
 
 Row = dict[str, Any]
 COSTS, WHOLE = "same costs", "whole"  # the tables

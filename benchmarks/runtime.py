@@ -10,7 +10,7 @@ run is cold and the second warm. ``commands``: the same phantoms and the pairs o
 by the program, from the start of the interpreter to its end. ``stages``: see stage_cases.py and references.py.
 
 Stages and the machine: best of three, or of as many as start within five seconds; references and registrations once.
-As in the program, processes keep the memory that they free (graphreg.cli.memory). Nothing else should run meanwhile.
+As in the program, processes keep what they free (graphreg.runtime.malloc). Nothing else should run meanwhile.
 """
 
 import argparse

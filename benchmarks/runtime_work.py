@@ -14,10 +14,10 @@ import torch
 from stage_cases import Bench, rows
 
 from graphreg import PRESETS, read_pair, register
-from graphreg.cli.memory import keep_freed_memory
 from graphreg.config import override
 from graphreg.io import write_volume
 from graphreg.phantom import PhantomConfig, make_phantom
+from graphreg.runtime.malloc import keep_freed_memory
 
 Figures = dict[str, Any]
 COPY, FRESH, MATRIX = "memory, copy", "memory, first touch", "matrix product, float32"

@@ -25,13 +25,13 @@ import torch
 from regularisers import machine
 
 from graphreg import __version__, summarise, tre
-from graphreg.cli.memory import keep_freed_memory
 from graphreg.config import override, preset
 from graphreg.io import read_transform
 from graphreg.io.results import TRANSFORM, write_json, write_result
 from graphreg.phantom import PhantomConfig, make_phantom
 from graphreg.pipeline import register
-from graphreg.study.memory import forget_peak
+from graphreg.runtime.malloc import keep_freed_memory
+from graphreg.runtime.peak import forget_peak
 
 SCANS = PhantomConfig(fixed_spacing_mm=(4.0, 5.0), moving_spacing_mm=(4.0, 4.5), vessel_spacing_mm=12.0, landmarks=100)
 CONFIG = override(

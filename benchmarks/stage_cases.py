@@ -25,19 +25,19 @@ from references import (
 from torch import Tensor
 
 from graphreg.config import preset
-from graphreg.filters import gaussian
-from graphreg.grid import Grid
+from graphreg.core.filters import gaussian
+from graphreg.core.grid import Grid
+from graphreg.core.records import CostVolume, DenseField, Displacements, FeatureVolume, KeypointGraph, Keypoints, Volume
+from graphreg.core.resampling import identity, resample
+from graphreg.features.mind_ssc import PAIRS, mind_ssc
+from graphreg.interpolation.thin_plate import SplineConfig, interpolate
 from graphreg.io import read_transform, read_volume, write_transform, write_volume
 from graphreg.io.images import to_sitk
-from graphreg.records import CostVolume, DenseField, Displacements, FeatureVolume, KeypointGraph, Keypoints, Volume
+from graphreg.matching.cost_volume import CostConfig, compare, label_grid, patch_offsets
+from graphreg.matching.graph import connect
 from graphreg.regularisers import BeliefPropagation
 from graphreg.regularisers.belief_propagation import min_convolution
-from graphreg.stages.cost_volume import CostConfig, compare, label_grid, patch_offsets
-from graphreg.stages.descriptors import PAIRS, mind_ssc
-from graphreg.stages.graph import connect
-from graphreg.stages.keypoints import KeypointConfig, detect
-from graphreg.stages.resampling import identity, resample
-from graphreg.stages.spline import SplineConfig, interpolate
+from graphreg.sampling.foerstner import KeypointConfig, detect
 
 Result = TypeVar("Result")
 FileJob = tuple[Callable[[], None], Callable[[], Tensor]]  # writes, reads

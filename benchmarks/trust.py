@@ -20,10 +20,10 @@ from peers import environment
 from trust_cases import RIGHT, WRONG, Subject
 
 from graphreg import PRESETS, ImagePair, make_phantom, read_pair, register
-from graphreg.analysis.doubts import doubts
-from graphreg.cli.memory import keep_freed_memory
+from graphreg.anatomy.lung_ct.doubts import doubts
+from graphreg.core.records import Quality
 from graphreg.io.results import plain, write_json
-from graphreg.records import Quality
+from graphreg.runtime.malloc import keep_freed_memory
 
 ROLES = ("fixed", "moving", "fixed_mask", "moving_mask")
 FIGURES = ("local_ncc", "matched_percent", "seen_percent", "lung_dice")

@@ -8,8 +8,8 @@ from scipy import ndimage
 from torch import Tensor
 
 from graphreg import Grid, ImagePair, Volume
-from graphreg.grid import box
-from graphreg.stages.resampling import identity, resample_mask
+from graphreg.core.grid import box
+from graphreg.core.resampling import identity, resample_mask
 
 FLUID_HU = 20.0
 THICK_MM = 5.0  # slices of clinical scans

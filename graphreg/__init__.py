@@ -2,26 +2,25 @@
 
 The stages, in order; each works alone on records or plain tensors:
 
-    stages.mask            0  Volume                      -> lung mask        air inside the body
-    stages.alignment       0  two masks                   -> Affine           surfaces
-    stages.resampling         Volume, motion, grid        -> Volume
-    stages.keypoints       1  Volume, mask                -> Keypoints        Foerstner
-    stages.descriptors     2  Volume                      -> FeatureVolume    MIND-SSC
-    stages.cost_volume     3  features, Keypoints         -> CostVolume       discrete displacements
-    stages.graph           4  Keypoints                   -> KeypointGraph    k nearest neighbours
-    regularisers           5  CostVolume, KeypointGraph   -> Displacements    mean field, graph network
-    stages.spline          6  Displacements               -> DenseField       thin-plate spline
-    objectives             7  features or costs           -> Objective        what a refinement makes small
-    stages.refinement      7  Objective                   -> parameters       Adam for this pair
-    analysis               8  DenseField, Landmarks       -> figures          TRE, Jacobian, folding, ventilation
+    anatomy.lung_ct.mask       0  Volume                     -> lung mask      air inside the body
+    prealignment.masks         0  two masks                  -> Affine         surfaces
+    sampling.foerstner         1  Volume, mask               -> Keypoints      Foerstner
+    features.mind_ssc          2  Volume                     -> FeatureVolume  MIND-SSC
+    matching.cost_volume       3  features, Keypoints        -> CostVolume     discrete displacements
+    matching.graph             4  Keypoints                  -> KeypointGraph  k nearest neighbours
+    regularisers               5  CostVolume, KeypointGraph  -> Displacements  mean field, graph network
+    interpolation.thin_plate   6  Displacements              -> DenseField     thin-plate spline
+    refinement                 7  features or costs          -> parameters     Adam for this pair
+    analysis                   8  DenseField, Landmarks      -> figures        TRE, overlap, agreement
 
 Points are (x, y, z) in LPS millimetres, arrays are (D, H, W) = (z, y, x), motion runs fixed -> moving.
 """
 
-from graphreg.analysis.field import jacobian_determinant
 from graphreg.analysis.metrics import summarise, tre
 from graphreg.config import PRESETS, RegistrationConfig
-from graphreg.grid import Grid
+from graphreg.core.fields import jacobian_determinant
+from graphreg.core.grid import Grid
+from graphreg.core.records import DenseField, ImagePair, Landmarks, Volume
 from graphreg.io import (
     InputError,
     read_landmarks,
@@ -33,7 +32,6 @@ from graphreg.io import (
 )
 from graphreg.phantom import make_phantom
 from graphreg.pipeline import Registration, register
-from graphreg.records import DenseField, ImagePair, Landmarks, Volume
 
 __version__ = "0.5.0"
 

@@ -12,10 +12,10 @@ from torch import Tensor
 from graphreg.analysis.agreement import local_ncc, ncc
 from graphreg.analysis.metrics import dice
 from graphreg.analysis.quality import mask_volume_mm3, regularity, similarity
-from graphreg.records import DenseField, ImagePair, Motion, Quality, Volume
+from graphreg.core.records import DenseField, ImagePair, Motion, Quality, Volume
+from graphreg.core.resampling import identity, resample, resample_mask
+from graphreg.features.mind_ssc import DescriptorConfig, describe
 from graphreg.scene import Scene
-from graphreg.stages.descriptors import DescriptorConfig, describe
-from graphreg.stages.resampling import identity, resample, resample_mask
 
 DESCRIPTORS_MM = 3.0  # spacing at which descriptors are compared
 MATCH_MM = 2.0  # and intensities around each place

@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, get_args
 
-from graphreg.checks import require_numbers
-from graphreg.objectives import CubeConfig, FeatureConfig
+from graphreg.anatomy.lung_ct.mask import MaskConfig
+from graphreg.core.checks import require_numbers
+from graphreg.features.mind_ssc import DescriptorConfig
+from graphreg.features.normalised import NormalisationConfig
+from graphreg.interpolation.thin_plate import SplineConfig
+from graphreg.matching.cost_volume import CostConfig
+from graphreg.matching.graph import GraphConfig
+from graphreg.prealignment.masks import AlignmentConfig
+from graphreg.refinement import CubeConfig, FeatureConfig
+from graphreg.refinement.descent import DescentConfig
 from graphreg.regularisers import BeliefPropagation, GraphRegNet, Independent, MeanField, Regulariser
-from graphreg.stages.alignment import AlignmentConfig
-from graphreg.stages.cost_volume import CostConfig
-from graphreg.stages.descriptors import DescriptorConfig
-from graphreg.stages.graph import GraphConfig
-from graphreg.stages.keypoints import KeypointConfig
-from graphreg.stages.mask import MaskConfig
-from graphreg.stages.normalisation import NormalisationConfig
-from graphreg.stages.refinement import DescentConfig
-from graphreg.stages.spline import SplineConfig
+from graphreg.sampling.foerstner import KeypointConfig
 
 OBJECTIVES = ("features", "costs")
 METRICS = ("ncc", "mind", "mse")

@@ -10,18 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphreg.analysis.doubts import Doubt, doubts
-from graphreg.analysis.field import compose
-from graphreg.analysis.inversion import inconsistency_mm, invert, meet
-from graphreg.analysis.unfolding import unfold
+from graphreg.anatomy.lung_ct.doubts import Doubt, doubts
 from graphreg.assessment import assess
-from graphreg.chunks import in_smaller_parts
 from graphreg.config import LevelConfig, RefinementConfig, RegistrationConfig
 from graphreg.config import preset as named_preset
-from graphreg.devices import choose_device, to_device
-from graphreg.grid import Grid
-from graphreg.monitor import Monitor, Progress, StageCost
-from graphreg.records import (
+from graphreg.core.fields import compose
+from graphreg.core.grid import Grid
+from graphreg.core.inversion import inconsistency_mm, invert, meet
+from graphreg.core.records import (
     CostVolume,
     DenseField,
     Displacements,
@@ -32,14 +28,18 @@ from graphreg.records import (
     Quality,
     Volume,
 )
+from graphreg.core.resampling import AIR_HU, identity, resample
+from graphreg.core.unfolding import unfold
+from graphreg.features.mind_ssc import describe
+from graphreg.interpolation.thin_plate import interpolate
+from graphreg.matching.cost_volume import compare
+from graphreg.matching.graph import connect
 from graphreg.refining import Trace, refine_field, refine_keypoints
+from graphreg.runtime.chunks import in_smaller_parts
+from graphreg.runtime.devices import choose_device, to_device
+from graphreg.runtime.monitor import Monitor, Progress, StageCost
+from graphreg.sampling.foerstner import detect
 from graphreg.scene import MARGIN_MM, Scene, about, find_masks, open_scene
-from graphreg.stages.cost_volume import compare
-from graphreg.stages.descriptors import describe
-from graphreg.stages.graph import connect
-from graphreg.stages.keypoints import detect
-from graphreg.stages.resampling import AIR_HU, identity, resample
-from graphreg.stages.spline import interpolate
 
 
 @dataclass(frozen=True, eq=False)

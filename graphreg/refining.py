@@ -4,15 +4,15 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from graphreg.analysis.field import compose
 from graphreg.config import RefinementConfig
-from graphreg.objectives import CostCubes, FeatureDifference
-from graphreg.records import CostVolume, DenseField, Displacements, FeatureVolume, KeypointGraph, Volume
+from graphreg.core.fields import compose
+from graphreg.core.records import CostVolume, DenseField, Displacements, FeatureVolume, KeypointGraph, Volume
+from graphreg.core.resampling import identity, resample, resample_mask
+from graphreg.features.mind_ssc import describe
+from graphreg.features.normalised import normalise
+from graphreg.refinement import CostCubes, FeatureDifference
+from graphreg.refinement.descent import descend
 from graphreg.scene import Scene
-from graphreg.stages.descriptors import describe
-from graphreg.stages.normalisation import normalise
-from graphreg.stages.refinement import descend
-from graphreg.stages.resampling import identity, resample, resample_mask
 
 Trace = tuple[float, ...]  # of the objective, from the start on
 CONTRAST_HU = 100.0  # of intensities compared as they are: so large a difference counts as one

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from graphreg.anatomy.lung_ct.mask import find_lungs, require_air
 from graphreg.config import RegistrationConfig
-from graphreg.grid import Grid, mask_corners_mm
-from graphreg.monitor import Monitor
-from graphreg.records import ImagePair, Volume
-from graphreg.stages.alignment import Affine, align_masks
-from graphreg.stages.mask import find_lungs, require_air
-from graphreg.stages.resampling import crop, identity, prepare, region, resample_mask
+from graphreg.core.grid import Grid, mask_corners_mm
+from graphreg.core.records import ImagePair, Volume
+from graphreg.core.resampling import crop, identity, prepare, region, resample_mask
+from graphreg.prealignment.masks import Affine, align_masks
+from graphreg.runtime.monitor import Monitor
 
 MARGIN_MM = 10.0  # of a working grid around the fixed lungs
 CROP_MM = 25.0  # kept around the lungs of either image: the working grid, and filters at its border

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import settings
-from problems import FAST, LARGER, OBLIQUE, noise, points_inside
+from support.problems import FAST, LARGER, OBLIQUE, noise, points_inside
 
 from graphreg.cli import main
-from graphreg.records import DenseField, Displacements, Keypoints, Volume
+from graphreg.core.records import DenseField, Displacements, Keypoints, Volume
 
 settings.register_profile("graphreg", deadline=None, derandomize=True, max_examples=20, database=None)
 settings.load_profile("graphreg")

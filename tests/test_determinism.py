@@ -5,20 +5,20 @@ from dataclasses import replace
 
 import pytest
 import torch
-from problems import noise
+from support.problems import noise
 from test_cli import ENVIRONMENT, FAST, PROGRAM
 from test_pipeline import QUICK, dense
 
-from graphreg import chunks
 from graphreg.config import override, preset
-from graphreg.grid import Grid
+from graphreg.core.grid import Grid
+from graphreg.core.records import Displacements, FeatureVolume, Keypoints
+from graphreg.interpolation.thin_plate import SplineConfig, fit
 from graphreg.io import read_pair, write_volume
 from graphreg.io.datasets import Case, DataSet
-from graphreg.objectives import FeatureDifference
 from graphreg.phantom import PhantomConfig, make_phantom
 from graphreg.pipeline import register
-from graphreg.records import Displacements, FeatureVolume, Keypoints
-from graphreg.stages.spline import SplineConfig, fit
+from graphreg.refinement import FeatureDifference
+from graphreg.runtime import chunks
 from graphreg.study.runner import run_study
 
 LIGHT = FAST.replace("spacing_mm = 3.0", "spacing_mm = 5.0").replace("count = 400", "count = 200")

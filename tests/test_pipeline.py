@@ -10,25 +10,25 @@ from pathlib import Path
 
 import pytest
 import torch
-from problems import stored_otherwise
 from scipy.spatial.transform import Rotation
+from support.problems import stored_otherwise
 
 from graphreg.analysis.metrics import tre
+from graphreg.anatomy.lung_ct.mask import LungsNotFoundError
 from graphreg.config import INHALE_EXHALE, LevelConfig, RefinementConfig, RegistrationConfig
-from graphreg.devices import choose_device
-from graphreg.grid import Grid, mask_points_mm
+from graphreg.core.grid import Grid, mask_points_mm
+from graphreg.core.records import ImagePair, Volume
+from graphreg.core.resampling import identity, resample
+from graphreg.features.mind_ssc import DescriptorConfig
+from graphreg.features.normalised import NormalisationConfig
+from graphreg.interpolation.thin_plate import SplineConfig
 from graphreg.io import read_landmarks, read_pair
-from graphreg.objectives import FeatureConfig
+from graphreg.matching.cost_volume import CostConfig
 from graphreg.phantom import Phantom, PhantomConfig, make_phantom
 from graphreg.pipeline import Registration, register
-from graphreg.records import ImagePair, Volume
-from graphreg.stages.cost_volume import CostConfig
-from graphreg.stages.descriptors import DescriptorConfig
-from graphreg.stages.keypoints import KeypointConfig
-from graphreg.stages.mask import LungsNotFoundError
-from graphreg.stages.normalisation import NormalisationConfig
-from graphreg.stages.resampling import identity, resample
-from graphreg.stages.spline import SplineConfig
+from graphreg.refinement import FeatureConfig
+from graphreg.runtime.devices import choose_device
+from graphreg.sampling.foerstner import KeypointConfig
 
 SCANS = PhantomConfig(fixed_spacing_mm=(2.5, 3.0), moving_spacing_mm=(2.6, 2.8), landmarks=100)
 COARSE = LevelConfig(

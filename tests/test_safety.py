@@ -12,11 +12,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-import study_cases as fakes
 import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
-from problems import only_doubts
+from support import study_cases as fakes
+from support.problems import only_doubts
 from test_architecture import FILES, HOME_OF, TREES, lies_in
 from test_cli import ENVIRONMENT
 from test_determinism import LIGHT

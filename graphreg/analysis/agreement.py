@@ -4,9 +4,9 @@ import math
 
 from torch import Tensor
 
-from graphreg.filters import gaussian
-from graphreg.records import Volume
-from graphreg.stages.normalisation import NormalisationConfig, normalise
+from graphreg.core.filters import gaussian
+from graphreg.core.records import Volume
+from graphreg.features.normalised import NormalisationConfig, normalise
 
 LOCAL = NormalisationConfig(window_mm=3.0, noise_hu=40.0)  # noise of ordinary scans decides little
 AROUND_MM = 8.0  # standard deviation of the neighbourhood of a place

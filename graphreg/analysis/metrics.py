@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from graphreg.grid import Grid
-from graphreg.records import Landmarks, Motion
+from graphreg.core.grid import Grid
+from graphreg.core.records import Landmarks, Motion
 
 FAR_MM = 5.0
 WORST = 0.3  # share of landmarks

@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from graphreg.analysis.metrics import dice
-from graphreg.grid import Grid, box, mask_points_mm
+from graphreg.core.grid import Grid, box, mask_points_mm
 
 PERCENTILE = 95
 CORNERS = tuple(product((0, 1), repeat=3))  # of a cube between eight voxels, (z, y, x)

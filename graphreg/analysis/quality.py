@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from graphreg.analysis.field import folding_fraction, jacobian_determinant, log_jacobian_sd
-from graphreg.grid import Grid, box
-from graphreg.records import DenseField, FeatureVolume
-from graphreg.stages.resampling import identity, resample_mask
+from graphreg.core.fields import folding_fraction, jacobian_determinant, log_jacobian_sd
+from graphreg.core.grid import Grid, box
+from graphreg.core.records import DenseField, FeatureVolume
+from graphreg.core.resampling import identity, resample_mask
 
 
 def similarity(fixed: FeatureVolume, moving: FeatureVolume, mask: Tensor) -> float:

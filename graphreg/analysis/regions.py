@@ -11,11 +11,11 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from graphreg.analysis.field import FLOOR, jacobian_determinant
 from graphreg.analysis.quality import mask_volume_mm3
-from graphreg.grid import Grid, box
-from graphreg.records import DenseField, Volume
-from graphreg.stages.resampling import identity, resample
+from graphreg.core.fields import FLOOR, jacobian_determinant
+from graphreg.core.grid import Grid, box
+from graphreg.core.records import DenseField, Volume
+from graphreg.core.resampling import identity, resample
 
 PART = 0.15  # the second lung has at least this share of the first
 APART = 0.25  # and its centre lies away from the first's by this share of the width of both

@@ -6,19 +6,19 @@ from collections.abc import Sequence
 import typer
 
 from graphreg.cli.applying import points, warp
-from graphreg.cli.checking import check_data
+from graphreg.cli.check_data import check_data
 from graphreg.cli.console import INTERRUPTED, State, Terminated, ending_in_order, failure
-from graphreg.cli.evaluating import evaluate
-from graphreg.cli.exporting import export
-from graphreg.cli.inverting import invert
+from graphreg.cli.evaluate import evaluate
+from graphreg.cli.export import export
+from graphreg.cli.invert import invert
 from graphreg.cli.mapping import jacobian, ventilation
-from graphreg.cli.memory import keep_freed_memory
 from graphreg.cli.phantoms import demo, phantom
-from graphreg.cli.registering import register
-from graphreg.cli.reporting import report
+from graphreg.cli.register import register
+from graphreg.cli.report import report
 from graphreg.cli.studying import compare, study
-from graphreg.cli.training import train
+from graphreg.cli.train import train
 from graphreg.cli.version import show_version
+from graphreg.runtime.malloc import keep_freed_memory
 
 app = typer.Typer(
     name="graphreg",

@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from graphreg.io.errors import lacks_memory
-from graphreg.monitor import Progress as Listener
-from graphreg.signals import answering
+from graphreg.runtime.monitor import Progress as Listener
+from graphreg.runtime.signals import answering
 
 DONE, FAILED, WRONG, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 # errors of a path rather than of the machine

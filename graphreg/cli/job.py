@@ -11,13 +11,13 @@ from typing import Any
 from graphreg.cli.console import progress_bar, warn
 from graphreg.cli.options import settings_of
 from graphreg.config import RegistrationConfig
-from graphreg.devices import choose_device
+from graphreg.core.records import ImagePair
 from graphreg.io import InputError, read_pair
 from graphreg.io.results import RECORD, is_whole, read_record, require_writable, write_result
-from graphreg.memory import require_memory
 from graphreg.pipeline import Registration, register
-from graphreg.records import ImagePair
-from graphreg.study.identity import ROLES, identity_of, is_same
+from graphreg.runs.identity import ROLES, identity_of, is_same
+from graphreg.runs.requirements import require_memory
+from graphreg.runtime.devices import choose_device
 
 
 @dataclass(frozen=True)

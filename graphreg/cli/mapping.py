@@ -11,7 +11,7 @@ from torch import Tensor
 
 from graphreg.analysis.quality import mask_volume_mm3, regularity
 from graphreg.analysis.regions import Region, jacobian_on, log_jacobian
-from graphreg.analysis.ventilation import (
+from graphreg.anatomy.lung_ct.ventilation import (
     MAPS,
     VentilationConfig,
     VolumeConsistency,
@@ -19,15 +19,15 @@ from graphreg.analysis.ventilation import (
     smooth_within,
     volume_consistency,
 )
-from graphreg.analysis.ventilation import ventilation as ventilation_maps
+from graphreg.anatomy.lung_ct.ventilation import ventilation as ventilation_maps
 from graphreg.cli import options
 from graphreg.cli.console import say
-from graphreg.cli.scene import Scene, files_of, hu_lungs, lungs_of, mask_file_mm3, naming, origin
-from graphreg.grid import Grid
+from graphreg.cli.maps import Scene, files_of, hu_lungs, lungs_of, mask_file_mm3, naming, origin
+from graphreg.core.grid import Grid
+from graphreg.core.records import ImagePair
 from graphreg.io import read_pair, read_transform, read_volume
 from graphreg.io.errors import unsuitable
 from graphreg.io.maps import read_labels, require_own
-from graphreg.records import ImagePair
 
 JACOBIAN, VENTILATION = "jacobian.json", "ventilation.json"
 JACOBIANS, PICTURED = ("jacobian", "log_jacobian"), ("log_jacobian",)

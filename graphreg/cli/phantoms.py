@@ -12,9 +12,11 @@ from graphreg import __version__
 from graphreg.analysis.metrics import summarise, tre
 from graphreg.cli import options
 from graphreg.cli.console import say
-from graphreg.cli.evaluating import table
+from graphreg.cli.evaluate import table
 from graphreg.cli.job import Job, perform, remark
-from graphreg.grid import mask_points_mm
+from graphreg.core.grid import mask_points_mm
+from graphreg.core.records import Landmarks
+from graphreg.core.resampling import AIR_HU, identity, resample
 from graphreg.io import (
     InputError,
     atomic_path,
@@ -24,11 +26,9 @@ from graphreg.io import (
     write_text,
     write_volume,
 )
-from graphreg.io.claim import claim
 from graphreg.io.results import RECORD, require_writable, write_json
 from graphreg.phantom import Phantom, PhantomConfig, make_phantom
-from graphreg.records import Landmarks
-from graphreg.stages.resampling import AIR_HU, identity, resample
+from graphreg.runs.claim import claim
 
 MARK = "phantom.json"
 MANIFEST = "manifest.csv"

@@ -11,11 +11,11 @@ import typer
 from graphreg import __version__
 from graphreg.cli import options
 from graphreg.cli.console import FAILED, progress_bar, say, warn
-from graphreg.cli.memory import keep_freed_memory
 from graphreg.io import InputError
 from graphreg.io.datasets import read_dataset
 from graphreg.io.results import require_writable, write_json
-from graphreg.monitor import Progress
+from graphreg.runtime.malloc import keep_freed_memory
+from graphreg.runtime.monitor import Progress
 from graphreg.study.comparison import Comparison
 from graphreg.study.comparison import compare as compare_studies
 from graphreg.study.runner import Advance, Study, run_study

@@ -10,13 +10,13 @@ import SimpleITK as sitk
 import torch
 from torch import Tensor
 
-from graphreg.grid import EXACT, Grid, sample
+from graphreg.core.grid import EXACT, Grid, sample
+from graphreg.core.records import DenseField
 from graphreg.io.errors import InputError, PathInput, exists, unsuitable
 from graphreg.io.files import atomic_path, require_suffix
 from graphreg.io.formats import open_image, reason
 from graphreg.io.images import WRITABLE, grid_of, to_sitk
 from graphreg.io.itk import itk_alone, itk_writes
-from graphreg.records import DenseField
 
 SUFFIXES = {"itk": WRITABLE, "ants": (".nii.gz",), "slicer": (".nrrd",), "learn2reg": (".nii.gz",)}
 LAYOUTS = tuple(SUFFIXES)

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import SimpleITK as sitk
 
-from graphreg.io import metaimage, nifti, nrrd
 from graphreg.io.errors import PathInput, unsuitable
+from graphreg.io.guards import metaimage, nifti, nrrd
 from graphreg.io.itk import itk_alone
 
 NEED = "a NIfTI, MetaImage or NRRD image"

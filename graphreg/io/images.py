@@ -12,14 +12,14 @@ import SimpleITK as sitk
 import torch
 from torch import Tensor
 
-from graphreg.grid import Grid
+from graphreg.core.grid import Grid
+from graphreg.core.records import ImagePair, Volume
 from graphreg.io.dicom import read_series
 from graphreg.io.errors import InputError, PathInput, exists, lacks_memory, unsuitable
 from graphreg.io.files import atomic_path, require_suffix
 from graphreg.io.formats import NEED, open_image, reason
-from graphreg.io.headers import require_plausible
+from graphreg.io.guards.headers import require_plausible
 from graphreg.io.itk import itk_alone
-from graphreg.records import ImagePair, Volume
 
 WRITABLE = (".nii.gz", ".nii", ".mha", ".nrrd")
 INT16 = torch.iinfo(torch.int16)

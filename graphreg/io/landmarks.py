@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from graphreg.core.records import Landmarks
 from graphreg.io.errors import PathInput, exists, unsuitable
 from graphreg.io.files import require_suffix, write_text
 from graphreg.io.json_text import parse_json
-from graphreg.records import Landmarks
 
 PAIR = ("fixed_x", "fixed_y", "fixed_z", "moving_x", "moving_y", "moving_z")
 FRAMES = {("x", "y", "z"): "LPS", ("l", "p", "s"): "LPS", ("r", "a", "s"): "RAS"}  # headers of point lists

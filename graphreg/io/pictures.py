@@ -11,11 +11,11 @@ import SimpleITK as sitk
 import torch
 from torch import Tensor
 
-from graphreg.grid import Grid, mask_points_mm, sample
+from graphreg.core.grid import Grid, mask_points_mm, sample
+from graphreg.core.records import Volume
 from graphreg.io.errors import PathInput
 from graphreg.io.files import atomic_path, require_suffix
 from graphreg.io.itk import itk_writes
-from graphreg.records import Volume
 
 WINDOW_HU = (-1000.0, 200.0)
 MARGIN_MM = 15.0  # around the mask

@@ -15,13 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from graphreg.core.records import DenseField, Displacements, Volume
 from graphreg.io.errors import PathInput, unsuitable
 from graphreg.io.files import atomic_path, write_text
 from graphreg.io.images import write_volume
 from graphreg.io.json_text import parse_json
 from graphreg.io.landmarks import write_keypoints
 from graphreg.io.transforms import write_transform
-from graphreg.records import DenseField, Displacements, Volume
 
 TRANSFORM, WARPED, KEYPOINTS, RECORD = "transform.h5", "warped.nii.gz", "keypoints.csv", "registration.json"
 INVERSE = "inverse_transform.h5"  # of symmetric registrations

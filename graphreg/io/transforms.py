@@ -12,14 +12,14 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 
-from graphreg.grid import Grid
+from graphreg.core.grid import Grid
+from graphreg.core.records import DenseField
 from graphreg.io.errors import InputError, PathInput, exists, unsuitable
 from graphreg.io.files import atomic_path, require_suffix
-from graphreg.io.hdf5 import DamagedError, Hdf5File, Numbers, clear_times
-from graphreg.io.headers import require_plausible
+from graphreg.io.guards.hdf5 import DamagedError, Hdf5File, Numbers, clear_times
+from graphreg.io.guards.headers import require_plausible
 from graphreg.io.images import to_sitk
 from graphreg.io.itk import itk_writes
-from graphreg.records import DenseField
 
 NEED = "a displacement field transform (.h5) as graphreg writes it"
 GROUP = "TransformGroup"

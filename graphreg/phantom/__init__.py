@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphreg.checks import require_numbers
-from graphreg.grid import Grid
-from graphreg.phantom.anatomy import Thorax, draw_thorax
+from graphreg.core.checks import require_numbers
+from graphreg.core.grid import Grid
+from graphreg.core.records import ImagePair, Landmarks, Volume
 from graphreg.phantom.breathing import draw_breathing
 from graphreg.phantom.rendering import Chest, add_noise, draw_texture, render
+from graphreg.phantom.thorax import Thorax, draw_thorax
 from graphreg.phantom.vessels import draw_plumbing
-from graphreg.records import ImagePair, Landmarks, Volume
 
 __all__ = ["Phantom", "PhantomConfig", "make_phantom"]
 

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphreg.grid import Grid, sample
-from graphreg.phantom.anatomy import Thorax
+from graphreg.core.grid import Grid, sample
+from graphreg.phantom.thorax import Thorax
 
 MODES = 12  # random waves of the local variation
 CHUNK = 1 << 13  # points worked on at once: all their waves stay in cache

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphreg.filters import gaussian
-from graphreg.grid import Grid, sample
-from graphreg.phantom.anatomy import Thorax, core_tissue, occupancy, wall_tissue
+from graphreg.core.filters import gaussian
+from graphreg.core.grid import Grid, sample
 from graphreg.phantom.breathing import Breathing, Inverse, invert
+from graphreg.phantom.thorax import Thorax, core_tissue, occupancy, wall_tissue
 from graphreg.phantom.vessels import Plumbing, Tubes
 
 BLOOD_HU = 45.0

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from graphreg.phantom.anatomy import Thorax
+from graphreg.phantom.thorax import Thorax
 
 Array = NDArray[np.float64]
 MURRAY = 0.27  # exponent of the radius in the number of end points; a third by Murray's law, less in lungs

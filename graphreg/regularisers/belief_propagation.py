@@ -13,8 +13,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components, minimum_spanning_tree
 from torch import Tensor
 
-from graphreg.checks import require_numbers
-from graphreg.records import CostVolume, Displacements, KeypointGraph
+from graphreg.core.checks import require_numbers
+from graphreg.core.records import CostVolume, Displacements, KeypointGraph
 from graphreg.regularisers.protocol import confidence, soft_argmin
 
 

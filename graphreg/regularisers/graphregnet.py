@@ -6,7 +6,7 @@ which one runs is written in the weights.
 
 from dataclasses import dataclass
 
-from graphreg.records import CostVolume, Displacements, KeypointGraph
+from graphreg.core.records import CostVolume, Displacements, KeypointGraph
 from graphreg.regularisers.weights_file import SHIPPED, locate, read_weights
 
 

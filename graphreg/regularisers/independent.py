@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from graphreg.checks import require_numbers
-from graphreg.records import CostVolume, Displacements, KeypointGraph
+from graphreg.core.checks import require_numbers
+from graphreg.core.records import CostVolume, Displacements, KeypointGraph
 from graphreg.regularisers.protocol import confidence, soft_argmin
 
 

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from graphreg.checks import require_numbers
-from graphreg.chunks import rows
-from graphreg.grid import Grid
-from graphreg.records import CostVolume, Displacements, KeypointGraph
+from graphreg.core.checks import require_numbers
+from graphreg.core.grid import Grid
+from graphreg.core.records import CostVolume, Displacements, KeypointGraph
 from graphreg.regularisers.protocol import confidence
+from graphreg.runtime.chunks import rows
 
 FAINTEST = -80.0  # smallest exponent of the data; of the prior, less is nothing
 

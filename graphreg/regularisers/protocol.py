@@ -5,8 +5,8 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from graphreg.grid import Grid
-from graphreg.records import CostVolume, Displacements, KeypointGraph
+from graphreg.core.grid import Grid
+from graphreg.core.records import CostVolume, Displacements, KeypointGraph
 
 
 class Regulariser(Protocol):

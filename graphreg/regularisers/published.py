@@ -13,11 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from graphreg.chunks import rows
-from graphreg.filters import correlate, gaussian_kernel
-from graphreg.lattice import linear
+from graphreg.core.filters import correlate, gaussian_kernel
+from graphreg.core.lattice import linear
 from graphreg.regularisers.edge_conv import EdgeConv
 from graphreg.regularisers.protocol import Prediction, moments
+from graphreg.runtime.chunks import rows
 
 COST_SCALE = 10.0  # brings mean squared descriptor differences near one
 SLOPE = 0.01  # of every LeakyReLU

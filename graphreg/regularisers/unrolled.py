@@ -23,9 +23,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
-from graphreg.chunks import rows
-from graphreg.regularisers.cubes import boltzmann, expectation, label_steps, look_up
+from graphreg.core.cubes import boltzmann, expectation, label_steps, look_up
 from graphreg.regularisers.protocol import Prediction
+from graphreg.runtime.chunks import rows
 
 DATA_WEIGHT = 200.0  # a_i before anything is learned
 LOOKS = 27  # labels around the expected displacement that are looked at

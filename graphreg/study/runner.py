@@ -15,14 +15,14 @@ import torch
 
 from graphreg import __version__
 from graphreg.config import RegistrationConfig
-from graphreg.devices import choose_device
 from graphreg.io import InputError, write_text
-from graphreg.io.claim import claim
 from graphreg.io.datasets import Case, DataSet
 from graphreg.io.errors import PathInput
 from graphreg.io.results import write_json
+from graphreg.runs.claim import claim
+from graphreg.runs.predict import predict as registered
+from graphreg.runtime.devices import choose_device
 from graphreg.study.cluster import on_cluster
-from graphreg.study.predict import predict as registered
 from graphreg.study.results import (
     LATEX,
     RESULTS,

@@ -12,18 +12,18 @@ import torch
 from torch import Tensor
 
 from graphreg import __version__
-from graphreg.analysis.field import jacobian_determinant, on_grid
 from graphreg.analysis.metrics import sdlogj_l2r, tre, tre_snapped
 from graphreg.analysis.quality import regularity
-from graphreg.grid import Grid, box
+from graphreg.anatomy.lung_ct.mask import find_lungs
+from graphreg.core.fields import jacobian_determinant, on_grid
+from graphreg.core.grid import Grid, box
+from graphreg.core.records import DenseField, Landmarks
+from graphreg.core.resampling import identity
 from graphreg.io import read_mask, read_transform, write_text
 from graphreg.io.datasets import Case
 from graphreg.io.json_text import parse_json
 from graphreg.io.landmarks import PAIR
 from graphreg.io.results import RECORD, TRANSFORM, fingerprint, plain, read_record, write_json
-from graphreg.records import DenseField, Landmarks
-from graphreg.stages.mask import find_lungs
-from graphreg.stages.resampling import identity
 from graphreg.study.statistics import describe_errors
 
 ERRORS, FIGURES = "errors.csv", "figures.json"

@@ -9,10 +9,10 @@ from typing import Protocol
 from graphreg import __version__
 from graphreg.config import RegistrationConfig
 from graphreg.io import InputError
-from graphreg.io.claim import claim
 from graphreg.io.datasets import Case
 from graphreg.io.results import write_json
-from graphreg.study.memory import forget_peak
+from graphreg.runs.claim import claim
+from graphreg.runtime.peak import forget_peak
 from graphreg.study.score import score
 
 FAILURE = "failure.json"

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from graphreg.signals import answering
+from graphreg.runtime.signals import answering
 from graphreg.study.task import Outcome, Task, failed, prepared_work
 
 PATIENCE_S = 10.0  # for a worker that was asked to stop

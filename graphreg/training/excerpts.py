@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from graphreg.records import Keypoints
-from graphreg.stages.graph import GraphConfig, connect
+from graphreg.core.records import Keypoints
+from graphreg.matching.graph import GraphConfig, connect
 from graphreg.training.samples import Sample
 
 MARGIN = 0.9  # of an excerpt's radius: points beyond it are not judged, they lack neighbours

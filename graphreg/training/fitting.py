@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from graphreg.io import atomic_path
-from graphreg.monitor import Progress
 from graphreg.regularisers.networks import build, restore
 from graphreg.regularisers.weights_file import Weights, fingerprint
+from graphreg.runtime.monitor import Progress
 from graphreg.training.excerpts import Excerpt, excerpt
 from graphreg.training.losses import objective
 from graphreg.training.samples import Sample

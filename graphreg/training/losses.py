@@ -8,7 +8,7 @@ spline's displacement of points that have costs of their own, and the cost that 
 import torch
 from torch import Tensor
 
-from graphreg.objectives.cost_cubes import cost_at
+from graphreg.refinement.cost_cubes import cost_at
 from graphreg.regularisers.protocol import Prediction
 from graphreg.training.excerpts import Excerpt
 

@@ -6,18 +6,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphreg.analysis.field import compose
-from graphreg.analysis.inversion import pull_back
 from graphreg.config import LevelConfig, RegistrationConfig
-from graphreg.grid import Grid, mask_points_mm
-from graphreg.lattice import linear, transfer
-from graphreg.monitor import Monitor
+from graphreg.core.fields import compose
+from graphreg.core.grid import Grid, mask_points_mm
+from graphreg.core.inversion import pull_back
+from graphreg.core.lattice import linear, transfer
+from graphreg.core.records import CostVolume, DenseField, ImagePair, Keypoints, Landmarks, Motion
+from graphreg.interpolation.thin_plate import interpolate
+from graphreg.phantom.breaths import waves
+from graphreg.phantom.known_pairs import KnownPair
 from graphreg.pipeline import observe
-from graphreg.records import CostVolume, DenseField, ImagePair, Keypoints, Landmarks, Motion
+from graphreg.runtime.monitor import Monitor
 from graphreg.scene import Scene, find_masks, open_scene
-from graphreg.stages.spline import interpolate
-from graphreg.training.breaths import waves
-from graphreg.training.known_pairs import KnownPair
 from graphreg.training.samples import Sample
 
 QUERIES = 2500  # points at which a motion is judged

@@ -10,9 +10,9 @@ import torch
 from graphreg import __version__
 from graphreg.config import RegistrationConfig
 from graphreg.io import InputError, write_text
-from graphreg.io.claim import claim
-from graphreg.monitor import Progress
 from graphreg.regularisers.weights_file import locate, read_weights
+from graphreg.runs.claim import claim
+from graphreg.runtime.monitor import Progress
 from graphreg.training.settings import FitConfig
 from graphreg.training.sources import Sources, make_samples
 

@@ -12,9 +12,9 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from graphreg.grid import Grid
+from graphreg.core.grid import Grid
+from graphreg.core.records import CostVolume, Keypoints
 from graphreg.io import atomic_path
-from graphreg.records import CostVolume, Keypoints
 
 
 @dataclass(frozen=True, eq=False)

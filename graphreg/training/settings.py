@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from graphreg.checks import require_numbers
+from graphreg.core.checks import require_numbers
 
 
 @dataclass(frozen=True, kw_only=True)

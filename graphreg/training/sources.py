@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from graphreg.anatomy.lung_ct.mask import find_lungs
 from graphreg.config import RegistrationConfig
+from graphreg.core.records import ImagePair, Landmarks
 from graphreg.io import InputError, read_landmarks, read_pair, read_volume
-from graphreg.monitor import Progress
-from graphreg.records import ImagePair, Landmarks
-from graphreg.signals import uninterrupted
-from graphreg.stages.mask import find_lungs
-from graphreg.training.known_pairs import Chest, breathing_pair, phantom_pair
+from graphreg.phantom.known_pairs import Chest, breathing_pair, phantom_pair
+from graphreg.runtime.monitor import Progress
+from graphreg.runtime.signals import uninterrupted
 from graphreg.training.observing import samples_of, samples_of_real
 from graphreg.training.samples import Sample
 

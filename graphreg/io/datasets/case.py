@@ -11,11 +11,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from graphreg.grid import Grid
+from graphreg.core.grid import Grid
+from graphreg.core.records import ImagePair, Landmarks
 from graphreg.io.errors import InputError, PathInput, unsuitable
 from graphreg.io.images import read_grid, read_pair
 from graphreg.io.landmarks import read_landmarks, read_points
-from graphreg.records import ImagePair, Landmarks
 
 SIDES = ("fixed", "moving")
 MAIN = "landmarks"  # the set of points that experts placed; others have names of their own

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from graphreg.grid import Grid, Triple
+from graphreg.core.grid import Grid, Triple
+from graphreg.core.records import Landmarks
 from graphreg.io.datasets.dirlab import Scan
-from graphreg.records import Landmarks
 
 NEAR_MM, NEAR = 0.05, 0.005  # published figures and spacings are rounded
 BLIND = "exchanged images, and points shifted or turned alike in both lists, leave the identity TRE as it is"

@@ -1,0 +1,1 @@
+"""What is known of an organ, and nowhere else."""

@@ -1,0 +1,1 @@
+"""Lungs in CT: their mask, signs of trouble, ventilation."""

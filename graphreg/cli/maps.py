@@ -1,0 +1,123 @@
+"""What the verbs that write maps share: lungs of an image, the checks of their input, and the files."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from graphreg import __version__
+from graphreg.analysis.quality import mask_volume_mm3
+from graphreg.analysis.regions import Region, label_regions, lung_regions, measure
+from graphreg.anatomy.lung_ct.doubts import LUNG_HU
+from graphreg.anatomy.lung_ct.mask import find_lungs
+from graphreg.core.records import DenseField, Volume
+from graphreg.core.resampling import identity, resample_mask
+from graphreg.io import InputError, read_mask, read_volume
+from graphreg.io.errors import unsuitable
+from graphreg.io.maps import TABLE, draw_map, limits, write_maps
+from graphreg.io.results import fingerprint
+
+Names = tuple[str, ...]
+
+ROLES = ("transform", "fixed", "moving", "fixed_mask", "moving_mask", "labels")
+BEYOND = 0.01  # share of a region that may lie outside the field
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A motion over a fixed image with its lungs and labels (D, H, W)."""
+
+    field: DenseField
+    image: Volume
+    lungs: Tensor
+    labels: Tensor | None
+
+    def require_covered(self, transform: Path, fixed: Path, labels: Path | None) -> None:
+        """Raise InputError where lungs or labels lie beyond the field."""
+        known = torch.ones(self.field.grid.shape, dtype=torch.bool)
+        known = resample_mask(known, self.field.grid, self.image.grid, identity)
+        for region, name in ((self.lungs, f"the lungs of {fixed}"), (self.labels, str(labels))):
+            if region is not None:
+                missed = (~known[region != 0]).double().mean().item()
+                if missed > BEYOND:
+                    raise unsuitable(transform, f"a field over {name}", f"one without {100 * missed:.0f} % of them")
+
+    def regions(self, jacobian: Tensor, maps: Mapping[str, Tensor]) -> list[Region]:
+        """Both lungs, then the labels."""
+        grid = self.image.grid
+        lungs = lung_regions(self.lungs, grid).items()
+        rows = [measure(name, None, mask, jacobian, maps, grid) for name, mask in lungs]
+        labels = label_regions(self.labels) if self.labels is not None else ()
+        return rows + [measure(f"label {n}", n, mask, jacobian, maps, grid) for n, mask in labels]
+
+    def write(
+        self,
+        out: Path,
+        mark: str,
+        maps: Mapping[str, Tensor],
+        jacobian: Tensor,
+        pictured: Names,
+        record: dict[str, Any],
+    ) -> list[Region]:
+        """The files of a verb; returns the regions."""
+        regions = self.regions(jacobian, maps)
+        rows = [region.row() for region in regions]
+        pictures, shown = {}, {}
+        for name in pictured:
+            diverging = name == "log_jacobian"
+            values = maps[name].masked_fill(~self.lungs, torch.nan)
+            shown[name] = limits(values, diverging)
+            pictures[name] = draw_map(self.image, self.lungs, values, shown[name], diverging)
+        write_maps(
+            out, self.image.grid, maps, pictures, rows, (mark, record | {"picture_limits": shown, "regions": rows})
+        )
+        return regions
+
+
+def files_of(maps: Names, pictured: Names) -> list[str]:
+    """Names of all files of a verb but its record."""
+    return [TABLE, *(f"{name}.nii.gz" for name in maps), *(f"{name}.png" for name in pictured)]
+
+
+def origin(*files: Path | None) -> dict[str, Any]:
+    """What a result was made from: files in the order of ROLES."""
+    named = zip(ROLES, files, strict=True)
+    inputs = {role: file and {"path": str(file), "sha256": fingerprint(file)} for role, file in named}
+    return {"graphreg": __version__, "inputs": inputs}
+
+
+def lungs_of(image: Volume, path: Path, mask: Path | None) -> Tensor:
+    """Lungs (D, H, W) of an image, read or found."""
+    if mask:
+        return read_mask(mask, image.grid, path)
+    with naming(path):
+        return find_lungs(image)
+
+
+def hu_lungs(image: Volume, path: Path, mask: Tensor | None) -> Tensor:
+    """Lungs (D, H, W) of an image that must be in HU, given or found."""
+    lungs = lungs_of(image, path, None) if mask is None else mask
+    typical = image.within(lungs).median().item()
+    if not LUNG_HU[0] <= typical <= LUNG_HU[1]:
+        need = f"an image in HU, with a median of {LUNG_HU[0]:.0f} to {LUNG_HU[1]:.0f} in the lungs"
+        raise unsuitable(path, need, f"one of {typical:.0f}")
+    return lungs
+
+
+def mask_file_mm3(mask: Path) -> float:
+    """Volume of a mask in a file, on whatever grid."""
+    grid = read_volume(mask).grid
+    return mask_volume_mm3(read_mask(mask, grid, mask), grid)
+
+
+@contextmanager
+def naming(what: object) -> Iterator[None]:
+    """The file that an error is about, in front of it."""
+    try:
+        yield
+    except ValueError as error:
+        raise InputError(f"{what}: {error}") from error

@@ -1,0 +1,1 @@
+"""Values and their space: grids, records, filters, resampling, fields as maps."""

@@ -1,0 +1,218 @@
+"""The values that travel between stages: frozen, checked once when made, units in the field names.
+
+Points are (x, y, z) in LPS millimetres, arrays are (D, H, W), motion runs fixed -> moving.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from graphreg.core.grid import Grid, sample
+
+Motion = Callable[[Tensor], Tensor]  # points (..., 3) mm of the fixed image -> (..., 3) mm of the moving image
+
+
+def _require(condition: bool, need: str, got: object) -> None:
+    if not condition:
+        raise ValueError(f"{need}, got {got}")
+
+
+def _require_points(points_mm: Tensor, name: str) -> None:
+    shape = tuple(points_mm.shape)
+    _require(points_mm.ndim == 2 and shape[1] == 3, f"{name} must be (N, 3) in mm (x, y, z)", shape)
+    _require(points_mm.is_floating_point(), f"{name} must be floating point", points_mm.dtype)
+    _require(bool(torch.isfinite(points_mm).all()), f"{name} must be finite", "NaN or infinity")
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """A scalar image. Raises ValueError where the data does not fit the grid or is not finite."""
+
+    grid: Grid
+    data: Tensor  # (D, H, W), HU
+
+    def __post_init__(self) -> None:
+        _require(tuple(self.data.shape) == self.grid.shape, f"Volume data must be {self.grid.shape}", self.data.shape)
+        _require(self.data.is_floating_point(), "Volume data must be floating point", self.data.dtype)
+        ends = torch.stack(self.data.aminmax())  # NaN shows in both
+        _require(bool(torch.isfinite(ends).all()), "Volume data must be finite", "NaN or infinity")
+
+    def within(self, mask: Tensor) -> Tensor:
+        """Values (N,) of the voxels in a mask (D, H, W) bool, in its order.
+
+        Raises ValueError where the mask has another shape.
+        """
+        _require(mask.shape == self.data.shape, f"Mask must be {self.grid.shape}", tuple(mask.shape))
+        planes = zip(self.data, mask, strict=True)  # indices of all voxels at once take six times the image
+        return torch.cat([plane[inside] for plane, inside in planes])
+
+
+@dataclass(frozen=True, eq=False)
+class ImagePair:
+    """Two scans of one patient with their lung masks; None means the mask is found automatically."""
+
+    fixed: Volume
+    moving: Volume
+    fixed_mask: Tensor | None = None  # (D, H, W) bool, on the grid of fixed
+    moving_mask: Tensor | None = None  # (D, H, W) bool, on the grid of moving
+
+    def __post_init__(self) -> None:
+        for name, mask, volume in (("fixed", self.fixed_mask, self.fixed), ("moving", self.moving_mask, self.moving)):
+            if mask is not None:
+                _require(mask.dtype == torch.bool, f"The {name} mask must be boolean", mask.dtype)
+                shape = tuple(mask.shape)
+                _require(shape == volume.grid.shape, f"The {name} mask must be {volume.grid.shape}", shape)
+                _require(bool(mask.any()), f"The {name} mask must hold at least one voxel", "an empty mask")
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureVolume:
+    """Descriptors at every voxel."""
+
+    grid: Grid
+    data: Tensor  # (C, D, H, W)
+
+    def __post_init__(self) -> None:
+        _require(self.data.ndim == 4, "Features must be (C, D, H, W)", tuple(self.data.shape))
+        shape = tuple(self.data.shape[1:])
+        _require(shape == self.grid.shape, f"Features must be (C, *{self.grid.shape})", tuple(self.data.shape))
+
+
+@dataclass(frozen=True, eq=False)
+class Keypoints:
+    """Distinctive points of the fixed image."""
+
+    points_mm: Tensor  # (N, 3)
+
+    def __post_init__(self) -> None:
+        _require_points(self.points_mm, "Keypoints")
+
+    def __len__(self) -> int:
+        return self.points_mm.shape[0]
+
+
+@dataclass(frozen=True, eq=False)
+class CostVolume:
+    """Dissimilarity of each keypoint's patch under every displacement of a cube of labels.
+
+    The labels are a grid in displacement space: ``labels.points_mm`` are the displacements, zero at the centre.
+    """
+
+    keypoints: Keypoints
+    labels: Grid  # (L, L, L), origin -radius
+    costs: Tensor  # (N, L, L, L), axes (z, y, x) as in every array; mean squared descriptor difference
+
+    def __post_init__(self) -> None:
+        need = (len(self.keypoints), *self.labels.shape)
+        _require(tuple(self.costs.shape) == need, f"Costs must be {need}", tuple(self.costs.shape))
+
+    @property
+    def offsets_mm(self) -> Tensor:
+        """Displacement (K, 3) of each label in the order of ``costs.flatten(1)``."""
+        return self.labels.points_mm(self.costs).reshape(-1, 3)
+
+
+@dataclass(frozen=True, eq=False)
+class KeypointGraph:
+    """Neighbourhood of keypoints: each directed edge runs neighbour -> centre; none joins a point to itself."""
+
+    keypoints: Keypoints
+    edge_index: Tensor  # (2, E) int64, as in torch-geometric
+
+    def __post_init__(self) -> None:
+        shape = tuple(self.edge_index.shape)
+        _require(len(shape) == 2 and shape[0] == 2, "Edges must be (2, E)", shape)
+        inside = bool(((self.edge_index >= 0) & (self.edge_index < len(self.keypoints))).all())
+        _require(inside, f"Edges must join keypoints 0 to {len(self.keypoints) - 1}", "an index beyond them")
+
+    @property
+    def lengths_mm(self) -> Tensor:
+        """Length (E,) of each edge."""
+        source, target = self.keypoints.points_mm[self.edge_index]
+        return (source - target).norm(dim=1)
+
+    @property
+    def typical_mm(self) -> Tensor:
+        """Median length () of the edges, not zero; 1 where there are none."""
+        lengths = self.lengths_mm
+        return lengths.median().clamp_min(1e-3) if len(lengths) else lengths.new_ones(())
+
+
+@dataclass(frozen=True, eq=False)
+class Displacements:
+    """Motion of the keypoints: fixed point p matches moving point p + v."""
+
+    keypoints: Keypoints
+    vectors_mm: Tensor  # (N, 3)
+    confidence: Tensor  # (N,) in (0, 1]; 1 is sure
+
+    def __post_init__(self) -> None:
+        _require_points(self.vectors_mm, "Displacements")
+        need = (len(self.keypoints),)
+        _require(
+            tuple(self.vectors_mm.shape) == (*need, 3), f"Displacements must be {(*need, 3)}", self.vectors_mm.shape
+        )
+        _require(tuple(self.confidence.shape) == need, f"Confidence must be {need}", tuple(self.confidence.shape))
+        valid = bool(((self.confidence > 0) & (self.confidence <= 1)).all())
+        _require(valid, "Confidence must lie in (0, 1]", "a value beyond it or NaN")
+
+
+@dataclass(frozen=True, eq=False)
+class DenseField:
+    """Motion at every voxel, and between voxels by linear interpolation: ``field(points_mm)`` maps fixed -> moving."""
+
+    grid: Grid
+    displacement_mm: Tensor  # (3, D, H, W), components (x, y, z)
+
+    def __post_init__(self) -> None:
+        need, got = (3, *self.grid.shape), tuple(self.displacement_mm.shape)
+        _require(got == need, f"A displacement field must be {need}", got)
+
+    def __call__(self, points_mm: Tensor) -> Tensor:
+        """Points (..., 3) of the fixed image to the moving image, both in mm; the border value goes on outside."""
+        where = points_mm.to(self.displacement_mm.device)
+        return points_mm + sample(self.displacement_mm, self.grid, where).movedim(0, -1).to(points_mm)
+
+
+@dataclass(frozen=True, eq=False)
+class Landmarks:
+    """Corresponding points that measure a registration."""
+
+    fixed_mm: Tensor  # (M, 3)
+    moving_mm: Tensor  # (M, 3)
+
+    def __post_init__(self) -> None:
+        _require_points(self.fixed_mm, "Fixed landmarks")
+        _require_points(self.moving_mm, "Moving landmarks")
+        counts = (len(self.fixed_mm), len(self.moving_mm))
+        _require(counts[0] == counts[1], "Landmarks must come in pairs", f"{counts[0]} fixed and {counts[1]} moving")
+
+
+@dataclass(frozen=True, eq=False)
+class Quality:
+    """What can be said of a registration without landmarks; shares are of the fixed lung mask.
+
+    ``analysis.doubts`` tells what of it should not be trusted.
+    """
+
+    similarity_before: float  # mean agreement of the descriptors in [0, 1] after pre-alignment alone
+    similarity_after: float
+    ncc_before: float  # correlation of the intensities, likewise
+    ncc_after: float
+    local_ncc: float  # mean over the lungs of the correlation around each place; low where the images do not match
+    matched_percent: float  # of the lungs where it is above a half
+    seen_percent: float  # of the lungs that lie in the moving image
+    lung_dice: float  # overlap of the fixed mask and the moving one seen through the motion
+    folding_percent: float
+    sdlogj: float  # standard deviation of the logarithm of the Jacobian
+    mean_jacobian: float
+    volume_ratio: float  # moving over fixed mask volume: what the mean Jacobian should be
+    fixed_lung_ml: float
+    fixed_lung_median_hu: float
+    fixed_lung_tissue_percent: float  # of the mask, denser than lung
+    moving_lung_ml: float
+    moving_lung_median_hu: float
+    moving_lung_tissue_percent: float
+    inverse_consistency_mm: float | None = None  # mean |B(F(x)) - x| of the two motions that a symmetric one is made of

@@ -1,0 +1,1 @@
+"""Stage 6: displacements of keypoints to a dense field."""

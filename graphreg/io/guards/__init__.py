@@ -1,0 +1,1 @@
+"""What stands before ITK's readers."""

@@ -1,0 +1,1 @@
+"""Stages 3 and 4: costs of displacements, and which keypoints are neighbours."""

@@ -1,0 +1,1 @@
+"""Stage 0: where the search starts from."""

@@ -1,0 +1,157 @@
+"""Stage 0: pre-alignment. Two lung masks to an affine motion that brings the search near; the HU are not looked at.
+
+Centre and spread of the masks give a translation and a scale per axis. From there the distance of the two surfaces,
+each to the other, is lowered over the affine motions near that start (Gauss-Newton, robust weights).
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch import Tensor
+
+from graphreg.core.checks import require_numbers
+from graphreg.core.filters import derivative, gaussian
+from graphreg.core.grid import Grid, box, mask_points_mm, sample
+
+MARGIN_MM = 60.0  # the distances are known so far around a mask
+
+
+@dataclass(frozen=True, eq=False)
+class Affine:
+    """Motion y = A x + t of points in mm (x, y, z), fixed -> moving. Raises ValueError where it cannot be undone."""
+
+    matrix: Tensor  # (3, 3) float64, A
+    offset_mm: Tensor  # (3,) float64, t
+
+    def __post_init__(self) -> None:
+        shapes = (tuple(self.matrix.shape), tuple(self.offset_mm.shape))
+        if shapes != ((3, 3), (3,)):
+            raise ValueError(f"An affine motion needs a matrix (3, 3) and an offset (3,), got {shapes[0]}, {shapes[1]}")
+        dtypes = (self.matrix.dtype, self.offset_mm.dtype)
+        if dtypes != (torch.float64, torch.float64):
+            raise ValueError(f"An affine motion must be float64, got {dtypes[0]}, {dtypes[1]}")
+        if not (torch.isfinite(self.matrix).all() and torch.isfinite(self.offset_mm).all()):
+            raise ValueError("An affine motion must be finite, got NaN or infinity")
+        if not (determinant := float(torch.linalg.det(self.matrix))) > 0:
+            raise ValueError(f"An affine motion must have a positive determinant, got {determinant:.3g}")
+
+    def __call__(self, points_mm: Tensor) -> Tensor:
+        """Points (..., 3) of the fixed image to the moving image, both in mm."""
+        return points_mm @ self.matrix.T.to(points_mm) + self.offset_mm.to(points_mm)
+
+    def inverse(self) -> Self:
+        """The motion moving -> fixed."""
+        matrix = torch.linalg.inv(self.matrix)
+        return type(self)(matrix, -matrix @ self.offset_mm)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlignmentConfig:
+    spacing_mm: float = 4.0  # of the working copies
+    scale: tuple[float, float] = (0.6, 1.6)  # limits per axis of the start
+    reach_mm: float = 20.0  # surface distances beyond this weigh less and less
+    stiffness: float = 30.0  # mm^2 of surface distance that one standard deviation of change is worth
+    steps: int = 10  # of Gauss-Newton; 0 leaves translation and scale
+    points: int = 3000  # of each surface, about
+
+    def __post_init__(self) -> None:
+        if min(self.spacing_mm, self.reach_mm, self.stiffness, self.points) <= 0 or self.steps < 0:
+            raise ValueError(f"Alignment settings must be positive (steps may be 0), got {self}")
+        if not 0 < self.scale[0] <= 1 <= self.scale[1]:
+            raise ValueError(f"The limits of the scale must hold 1 between them, got {self.scale}")
+        require_numbers(self)
+
+
+@dataclass(frozen=True, eq=False)
+class _Shape:
+    """A mask as the alignment sees it."""
+
+    scan: Grid
+    grid: Grid  # of the distances
+    distance_mm: Tensor  # (4, D, H, W): to the surface, negative inside; its derivatives along x, y, z
+    surface_mm: Tensor  # (N, 3); where the scan cuts the lung is no surface
+    centre_mm: Tensor  # (3,)
+    spread_mm: Tensor  # (3,), standard deviation
+
+
+def align_masks(
+    fixed_mask: Tensor,
+    fixed_grid: Grid,
+    moving_mask: Tensor,
+    moving_grid: Grid,
+    config: AlignmentConfig = AlignmentConfig(),
+) -> Affine:
+    """Affine motion of the lungs (D, H, W), fixed -> moving, whatever the scanners called their origins.
+
+    Raises:
+        ValueError: a mask that is empty or does not fit its grid.
+    """
+    fixed = _shape("fixed", fixed_mask, fixed_grid, config)
+    moving = _shape("moving", moving_mask, moving_grid, config)
+    motion, change = _motion(fixed, moving, torch.zeros(3, 4).double(), config), torch.zeros(3, 4).double()
+    for _ in range(config.steps):
+        change = change + _step(motion, change, fixed, moving, config)
+        motion = _motion(fixed, moving, change, config)
+    return motion
+
+
+def _shape(name: str, mask: Tensor, scan: Grid, config: AlignmentConfig) -> _Shape:
+    if tuple(mask.shape) != scan.shape or mask.dtype != torch.bool:
+        raise ValueError(f"The {name} mask must be bool {scan.shape}, got {mask.dtype} {tuple(mask.shape)}")
+    if not mask.any():
+        raise ValueError(f"The {name} mask must hold at least one voxel, got an empty mask")
+    spans = box(mask, (1, 1, 1))  # a rim of background; where the scan cuts the lung, the lung goes on instead
+    near = mask[spans].cpu()
+    part = scan.part(spans)
+    grid = Grid.covering(part.corners_mm(), config.spacing_mm, MARGIN_MM)
+    points_mm = grid.points_mm(torch.zeros(0, dtype=torch.float64))
+    lung = sample(near.double()[None], part, points_mm)[0] >= 0.5
+    scanned = scan.contains(points_mm)
+    distance_mm = _distances(lung, config.spacing_mm)
+    surface_mm = points_mm[(distance_mm[0].abs() < config.spacing_mm) & scanned]
+    surface_mm = surface_mm[:: max(-(-len(surface_mm) // config.points), 1)]
+    distance, *slope = sample(distance_mm, grid, surface_mm)
+    surface_mm = surface_mm - distance[:, None] * torch.stack(slope, 1)
+    inside_mm = points_mm[lung & scanned] if (lung & scanned).any() else mask_points_mm(near, part)  # a speck
+    spread_mm, centre_mm = torch.std_mean(inside_mm, 0, correction=0)
+    return _Shape(scan, grid, distance_mm, surface_mm, centre_mm, spread_mm.clamp(min=config.spacing_mm))
+
+
+def _distances(lung: Tensor, spacing_mm: float) -> Tensor:
+    """Signed distance to the surface of a mask (D, H, W) and its derivatives (4, D, H, W)."""
+    padded = np.pad(lung.numpy(), 1)  # background somewhere, also around a scan that is all lung
+    outward = ndimage.distance_transform_edt(~padded) if padded.any() else np.full(padded.shape, MARGIN_MM / spacing_mm)
+    outward = (outward - ndimage.distance_transform_edt(padded))[1:-1, 1:-1, 1:-1]
+    distance = torch.from_numpy(outward - 0.5 * np.sign(outward)) * spacing_mm
+    distance = gaussian(distance, (1.0,) * 3)
+    return torch.stack([distance, *(derivative(distance, axis, spacing_mm) for axis in (-1, -2, -3))])
+
+
+def _motion(fixed: _Shape, moving: _Shape, change: Tensor, config: AlignmentConfig) -> Affine:
+    """The start by the moments, changed by (3, 4) in units of the spread."""
+    scale = (moving.spread_mm / fixed.spread_mm).clamp(*config.scale)
+    matrix = scale.diag() + moving.spread_mm[:, None] * change[:, :3] / fixed.spread_mm
+    return Affine(matrix, moving.centre_mm + moving.spread_mm * change[:, 3] - matrix @ fixed.centre_mm)
+
+
+def _step(motion: Affine, change: Tensor, fixed: _Shape, moving: _Shape, config: AlignmentConfig) -> Tensor:
+    """Gauss-Newton step (3, 4) on the distances of each surface to the other, and on the size of the change."""
+    forth_mm = motion(fixed.surface_mm)
+    back_mm = motion.inverse()(moving.surface_mm)
+    curvature, gradient = config.stiffness * torch.eye(12).double(), config.stiffness * change.flatten()
+    for target, at_mm, source_mm, moves in (
+        (moving, forth_mm, fixed.surface_mm, torch.eye(3).double()),
+        (fixed, back_mm, back_mm, -motion.inverse().matrix),
+    ):
+        distance, *slope = sample(target.distance_mm, target.grid, at_mm)
+        weight = target.scan.contains(at_mm) / (1 + (distance / config.reach_mm) ** 2)
+        where = torch.cat([(source_mm - fixed.centre_mm) / fixed.spread_mm, torch.ones_like(source_mm[:, :1])], 1)
+        slopes = torch.stack(slope, 1) @ moves * moving.spread_mm
+        rows = torch.einsum("ni,nj->nij", slopes, where).flatten(1)
+        weighted = weight[:, None] * rows / weight.sum().clamp(min=1)
+        curvature = curvature + weighted.T @ rows
+        gradient = gradient + weighted.T @ distance
+    return -torch.linalg.solve(curvature, gradient).reshape(3, 4)

@@ -1,0 +1,1 @@
+"""How the work is done: pieces, devices, what it costs, signals, memory."""

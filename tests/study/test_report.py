@@ -1,0 +1,350 @@
+"""The page of a study: made by hand from a coarse phantom and its exact motion."""
+
+import csv
+import json
+import re
+import shutil
+import sys
+from html.parser import HTMLParser
+
+import pytest
+import torch
+import typer
+
+from graphreg import cli
+from graphreg.cli import main
+from graphreg.cli.report import report
+from graphreg.core.records import DenseField, Displacements, Keypoints
+from graphreg.core.resampling import resample
+from graphreg.io import InputError, write_volume
+from graphreg.io.results import fingerprint, write_result
+from graphreg.phantom import PhantomConfig, make_phantom
+
+pytest.importorskip("jinja2", reason="needs the extra [report]")
+pytest.importorskip("PIL", reason="needs the extra [report]")
+from graphreg.study.report import FOLDERS, heading, shown, write_report  # noqa: E402  # after the skip
+from graphreg.study.report_contents import NUMBERS, read_errors, read_study  # noqa: E402  # after the skip
+from graphreg.study.report_plots import Errors, box_plot, cumulative_plot  # noqa: E402  # after the skip
+
+COARSE = PhantomConfig(
+    fixed_spacing_mm=(6.0, 8.0), moving_spacing_mm=(6.5, 7.0), vessel_spacing_mm=25.0, texture_mm=12.0, landmarks=40
+)
+HOSTILE = "<script>alert(1)</script>"
+NAMES = ("second", HOSTILE, "first")
+FAILURE = "/data/patient smith/lost.nii.gz: an image needed, nothing found"
+
+
+def make_study(root):
+    """Three cases with the exact motion, one of them with a hostile name, and a failure."""
+    phantom = make_phantom(3, COARSE)
+    pair, marks = phantom.pair, phantom.landmarks
+    inputs = root / "patients of today"
+    for name, content in {
+        "fixed": pair.fixed,
+        "moving": pair.moving,
+        "fixed_mask": (pair.fixed.grid, pair.fixed_mask),
+    }.items():
+        write_volume(content, inputs / f"{name}.nii.gz")
+    paths = {name: inputs / f"{name}.nii.gz" for name in ("fixed", "moving", "fixed_mask")}
+    points_mm = pair.fixed.grid.points_mm(torch.empty(0, dtype=torch.float64))
+    moved_mm = phantom.motion(points_mm.reshape(-1, 3)).reshape(points_mm.shape)
+    field = DenseField(pair.fixed.grid, (moved_mm - points_mm).movedim(-1, 0).float())
+    before_mm = (marks.moving_mm - marks.fixed_mm).norm(dim=1)
+    after_mm = (field(marks.fixed_mm) - marks.moving_mm).norm(dim=1)
+    keypoints = Displacements(Keypoints(marks.fixed_mm), marks.moving_mm - marks.fixed_mm, torch.ones(len(before_mm)))
+    rows, out = [], root / "study"
+    for number, name in enumerate(NAMES):
+        record = {
+            "graphreg": "0.0",
+            "inputs": {role: {"path": str(path), "sha256": fingerprint(path)} for role, path in paths.items()},
+            "configuration": {"note": HOSTILE},
+            "seconds": 1.25,
+            "quality": {"sdlogj": 0.123456, "inverse_consistency_mm": None},
+        }
+        write_result(out / name, field, resample(pair.moving, pair.fixed.grid, field), keypoints, record)
+        write_errors(out / name / "errors.csv", marks, before_mm, after_mm + number)
+        rows.append([name, "all & <b>", len(after_mm), (after_mm.mean() + number).item(), before_mm.mean().item()])
+    write_csv(out / "results.csv", ["case", "landmark_set", "count", "mean_mm", "initial_mm"], rows)
+    over = {f"{name}_mm": 1.23456 for name in ("mean", "sd", "median", "p25", "p75", "p95", "worst_30")}
+    errors = {"over_landmarks": {"after": over | {"above_5_mm": 0.5}}}
+    errors |= {"over_cases": {"after": {"interval_mm": [1.0, 2.0], "count": 3}}}
+    summary = {"errors": {"all & <b>": errors}, "figures": {}}
+    (out / "summary.json").write_text(json.dumps(summary))
+    listed = [{"name": name, "inputs": {"fixed": str(paths["fixed"])}} for name in (*NAMES, "gone")]
+    study = {"graphreg": "0.0", "dataset": "phantoms", "configuration": {"file": str(paths["fixed"])}}
+    (out / "study.json").write_text(json.dumps(study | {"cases": listed, "failures": {"gone": FAILURE}}))
+    return out
+
+
+def write_errors(path, marks, before_mm, after_mm):
+    numbers = torch.cat([marks.fixed_mm, marks.moving_mm, before_mm[:, None], after_mm[:, None]], 1).tolist()
+    write_csv(path, ["landmark_set", *NUMBERS], [["all & <b>", *row] for row in numbers])
+
+
+def write_csv(path, header, rows):
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+
+
+class Page(HTMLParser):
+    """Elements, texts of table cells, and what was opened and not closed."""
+
+    VOID = {"meta", "link", "img", "input"}
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.open, self.cells, self.texts = [], [], [], []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+        if tag == "td":
+            self.cells.append([dict(attributes).get("data-value"), ""])
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append(data)
+        if "td" in self.open:
+            self.cells[-1][1] += data
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A study folder with its page, which tests leave as it is."""
+    folder = make_study(tmp_path_factory.mktemp("report"))
+    before = sorted(folder.rglob("*"))
+    write_report(folder, folder / "report.html")
+    assert sorted(folder.rglob("*")) == sorted([*before, folder / "report.html"])
+    return folder
+
+
+@pytest.fixture
+def study(made, tmp_path):
+    """A study folder of its own, without the page."""
+    shutil.copytree(made, tmp_path / "study", ignore=shutil.ignore_patterns("report.html"))
+    return tmp_path / "study"
+
+
+@pytest.fixture
+def text(made):
+    return (made / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def verb(monkeypatch):
+    """The program with the verb."""
+    app = typer.Typer()
+    app.callback()(lambda: None)
+    app.command()(report)
+    monkeypatch.setattr(cli, "app", app)
+
+
+def test_the_page_is_whole_and_small(text):
+    page = Page(text)
+    assert not page.open
+    assert len(text) < 1_500_000 * len(NAMES)
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(set(ids)) == len(ids)
+
+
+def test_nothing_is_fetched(text):
+    assert not re.search(r"https?:|//[a-z]+\.|@import|url\(|fetch\(|XMLHttp", re.sub(r"base64,[\w+/=]+", "", text))
+    inside = [
+        value
+        for _, attributes in Page(text).tags
+        for name, value in attributes.items()
+        if name in ("src", "href", "srcset", "action", "data", "xlink:href")
+    ]
+    assert inside
+    assert all(value.startswith(("#", "data:")) for value in inside)
+    policy = next(a["content"] for tag, a in Page(text).tags if a.get("http-equiv") == "Content-Security-Policy")
+    assert "default-src 'none'" in policy
+
+
+def test_names_are_text_and_nothing_else(text):
+    page = Page(text)
+    scripts = [attributes for tag, attributes in page.tags if tag == "script"]
+    assert scripts == [{"type": "application/json"}] * len(NAMES) + [{}]
+    assert HOSTILE in page.texts
+    assert "<b>" not in text
+    assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
+
+
+def test_the_table_holds_the_numbers_of_the_results(made, text):
+    with open(made / "results.csv", encoding="utf-8", newline="") as file:
+        cells = [cell for row in list(csv.reader(file))[1:] for cell in row]
+    sortable = [cell for cell in Page(text).cells if cell[0] is not None]
+    assert [value for value, _ in sortable] == cells
+    for value, said in sortable:
+        if re.fullmatch(r"[\d.]+", value):
+            assert float(said) == pytest.approx(float(value), abs=5.1e-4)
+        else:
+            assert said == value
+
+
+def test_every_case_has_its_pictures_points_and_worst_landmarks(text):
+    page = Page(text)
+    count = len(NAMES)
+    assert sum(attributes.get("class") == "layer" for _, attributes in page.tags) == 3 * count
+    assert sum(attributes.get("class") == "checker" for _, attributes in page.tags) == count
+    assert sum(attributes.get("alt", "").startswith("Axial surroundings") for _, attributes in page.tags) == 10 * count
+    assert sum(attributes.get("alt", "").startswith("Logarithm") for _, attributes in page.tags) == count
+    clouds = re.findall(r'<script type="application/json">(.*?)</script>', text)
+    values = json.loads(clouds[0])["values"]
+    assert len(values) == 6 * json.loads(clouds[0])["count"]
+    labelled = {attributes.get("for") for tag, attributes in page.tags if tag == "label"}
+    assert {a["id"] for tag, a in page.tags if tag == "input" and "id" in a} <= labelled
+
+
+def test_paths_are_told_as_names(made, text):
+    for part in ("patients of today", "patient smith", str(made.parent)):
+        assert part not in text
+    assert "fixed.nii.gz" in text
+    assert "lost.nii.gz: an image needed, nothing found" in text
+    assert FOLDERS.sub("", "see /a/b.nii and ../c/d.nii, N/A, 1 / 2") == "see b.nii and d.nii, N/A, 1 / 2"
+
+
+def test_a_result_alone_is_a_page(made, tmp_path):
+    folder = tmp_path / "result"
+    shutil.copytree(made / "first", folder, ignore=shutil.ignore_patterns("errors.csv"))
+    write_report(folder, tmp_path / "page.html")
+    page = Page((tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert ["0.123456", "0.123"] in page.cells
+    assert sum(attributes.get("class") == "layer" for _, attributes in page.tags) == 3
+    assert not any(tag == "svg" for tag, _ in page.tags)
+
+
+@pytest.mark.parametrize(("name", "said"), [("moving.nii.gz", "another one found"), (None, "nothing found")])
+def test_images_that_are_gone_or_others_are_left_out(study, name, said):
+    record = json.loads((study / "first" / "registration.json").read_text(encoding="utf-8"))
+    if name:
+        record["inputs"]["moving"]["sha256"] = "0"
+    else:
+        record["inputs"]["moving"]["path"] = "elsewhere/moving.nii.gz"
+    (study / "first" / "registration.json").write_text(json.dumps(record))
+    write_report(study, study / "report.html")
+    text = (study / "report.html").read_text(encoding="utf-8")
+    assert f"Pictures are left out: moving.nii.gz: the image that was registered needed, {said}" in text
+    assert sum(attributes.get("class") == "layer" for _, attributes in Page(text).tags) == 6
+
+
+def test_a_warped_image_that_is_gone_is_told_without_its_folder(study):
+    (study / "first" / "warped.nii.gz").unlink()
+    write_report(study, study / "report.html")
+    text = (study / "report.html").read_text(encoding="utf-8")
+    assert "Pictures are left out: warped.nii.gz: " in text
+    assert str(study) not in text
+
+
+@pytest.mark.parametrize(
+    ("file", "edit", "said"),
+    [
+        ("first/errors.csv", lambda t: t.replace("\n", "\nall,1,2,three,4,5,6,7,8\n", 1), "numbers in mm in line 2"),
+        ("first/errors.csv", lambda t: t.replace("\n", "\nall,1,2,nan,4,5,6,7,8\n", 1), "numbers in mm in line 2"),
+        ("first/errors.csv", lambda t: t.replace("after_mm", "after"), "a header with landmark_set"),
+        ("first/errors.csv", lambda t: "", "a header with"),
+        ("results.csv", lambda t: t.replace("\n", "\nx,y\n", 1), "5 cells in line 2"),
+        ("results.csv", lambda t: t.replace("count", "case"), "a header of different names"),
+        ("results.csv", lambda t: t + "x\n", "5 cells in line 5"),
+        ("summary.json", lambda t: t[:-1], "JSON needed"),
+        ("summary.json", lambda t: "[1]", "a JSON object"),
+        ("summary.json", lambda t: '{"errors": {"s": 1}}', "the summary of a study"),
+        ("first/registration.json", lambda t: t[:9], "JSON needed"),
+        ("first/keypoints.csv", lambda t: t.replace("\n", "\n1,2,3,4,5\n", 1), "in line 2"),
+        ("study.json", lambda t: t.replace('"first"', '"../first"'), "folders of the study"),
+        ("study.json", lambda t: t.replace('"first"', "1"), "cases with names"),
+    ],
+)
+def test_what_is_wrong_is_named_and_nothing_is_written(study, verb, capsys, file, edit, said):
+    place = study / file
+    place.write_text(edit(place.read_text(encoding="utf-8")), encoding="utf-8")
+    assert main(["report", str(study)]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert place.name in error
+    assert not list(study.rglob("*report.html"))
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path, verb, capsys):
+    assert main(["report", str(tmp_path)]) == 2
+    assert main(["report", str(tmp_path / "none")]) == 2
+    assert main(["report", str(tmp_path), "-o", str(tmp_path / "page.txt")]) == 2
+    assert capsys.readouterr().err.count("needed") == 3
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_verb_writes_the_page(made, tmp_path, verb, capsys, text):
+    assert main(["report", str(made), "-o", str(tmp_path / "sub" / "page.html")]) == 0
+    assert "page.html" in capsys.readouterr().out
+    assert (tmp_path / "sub" / "page.html").read_text(encoding="utf-8") == text  # the same every time
+
+
+def test_a_missing_extra_is_named(made, verb, capsys, monkeypatch, tmp_path):
+    for name in [name for name in sys.modules if name.startswith("graphreg.study.report")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    assert main(["report", str(made), "-o", str(tmp_path / "page.html")]) == 2
+    assert capsys.readouterr().err == "graphreg: report needs jinja2: pip install graphreg[report]\n"
+
+
+def test_numbers_and_headings_are_readable():
+    values = ("1.23456", 7, "0.5", None, "0.000123", "text", [0.12345, 2], True, "nan")
+    assert [shown(value) for value in values] == [
+        "1.235",
+        "7",
+        "0.5",
+        "",
+        "0.00012",
+        "text",
+        "0.123, 2",
+        "true",
+        "nan",
+    ]
+    names = ("mean_mm", "folding_percent", "above_5_mm", "mm", "landmark_set")
+    assert [heading(name) for name in names] == ["mean (mm)", "folding (%)", "above 5 mm", "mm", "landmark set"]
+
+
+def test_the_curve_of_four_errors_by_hand():
+    """Errors 0.1, 1, 1, 10 on a scale of 0.1 to 10 mm, 52 to 624 pixels: a decade is half of it."""
+    drawing = cumulative_plot("s", {"c": Errors([9.0, 9.0, 9.0, 9.0], [0.1, 1.0, 1.0, 10.0])})
+    (points,) = re.findall(r'points="([^"]*)" class="curve after"', drawing)
+    pairs = [tuple(map(float, pair.split(","))) for pair in points.split()]
+    assert pairs[0] == pairs[1] == (52, 256)  # below the least error, and at it
+    assert pairs[3] == (52 + 572 / 2, 135)  # half of them below the median
+    assert pairs[-1] == (624, 14)
+    assert re.findall(r">([\d.]+)</text>", drawing) == ["0.1", "0.2", "0.5", "1", "2", "5", "10"]
+
+
+def test_boxes_escape_names():
+    drawing = box_plot("<i>", {HOSTILE: Errors([1.0], [0.0])})
+    assert "<i>" not in drawing
+    assert "<script" not in drawing
+
+
+def test_errors_come_back_as_written(made):
+    landmarks = read_errors(made / "first" / "errors.csv")
+    study = read_study(made)
+    assert [case.name for case in study.cases] == list(NAMES)
+    assert landmarks == study.cases[2].landmarks
+    assert landmarks[0].landmark_set == "all & <b>"
+    assert study.failures == {"gone": FAILURE}
+
+
+def test_a_study_without_anything_yet_is_a_page(tmp_path):
+    (tmp_path / "study.json").write_text(json.dumps({"cases": [{"name": "first"}]}))
+    write_report(tmp_path, tmp_path / "report.html")
+    assert "no result" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_file_is_not_a_folder(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="a file found"):
+        read_study(tmp_path / "file")
