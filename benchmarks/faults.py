@@ -25,7 +25,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from graphreg.cli import main
-from graphreg.io.results import COMPLETE, KEYPOINTS, RECORD, TRANSFORM, WARPED, read_record
+from graphreg.runs.results import COMPLETE, KEYPOINTS, RECORD, TRANSFORM, WARPED, read_record
 
 DATA = (TRANSFORM, WARPED, KEYPOINTS)
 METHODS = ("mean-field", "belief-propagation")

@@ -14,7 +14,7 @@ from peer_methods import METHODS
 from graphreg.analysis.metrics import summarise, tre
 from graphreg.analysis.quality import regularity
 from graphreg.io import InputError, read_landmarks, read_mask, read_transform, read_volume
-from graphreg.io.results import write_json
+from graphreg.io.json_text import write_json
 
 # name in the tables: name in results.json, decimals
 FIGURES = {

@@ -34,7 +34,7 @@ from graphreg.core.fields import compose
 from graphreg.core.grid import mask_points_mm
 from graphreg.core.records import Motion
 from graphreg.interpolation.thin_plate import fit, interpolate
-from graphreg.io.results import write_json
+from graphreg.io.json_text import write_json
 from graphreg.pipeline import observe
 from graphreg.regularisers.networks import load  # here, so that no row pays for the import of torch-geometric
 from graphreg.regularisers.published import SMALLEST

@@ -27,9 +27,10 @@ from regularisers import machine
 from graphreg import __version__, summarise, tre
 from graphreg.config import override, preset
 from graphreg.io import read_transform
-from graphreg.io.results import TRANSFORM, write_json, write_result
+from graphreg.io.json_text import write_json
 from graphreg.phantom import PhantomConfig, make_phantom
 from graphreg.pipeline import register
+from graphreg.runs.results import TRANSFORM, write_result
 from graphreg.runtime.malloc import keep_freed_memory
 from graphreg.runtime.peak import forget_peak
 

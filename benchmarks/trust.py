@@ -22,7 +22,7 @@ from trust_cases import RIGHT, WRONG, Subject
 from graphreg import PRESETS, ImagePair, make_phantom, read_pair, register
 from graphreg.anatomy.lung_ct.doubts import doubts
 from graphreg.core.records import Quality
-from graphreg.io.results import plain, write_json
+from graphreg.io.json_text import plain, write_json
 from graphreg.runtime.malloc import keep_freed_memory
 
 ROLES = ("fixed", "moving", "fixed_mask", "moving_mask")

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, get_args
 
 from graphreg.anatomy.lung_ct.mask import MaskConfig
-from graphreg.core.checks import require_numbers
+from graphreg.core.errors import InputError
+from graphreg.core.settings import Settings
 from graphreg.features.mind_ssc import DescriptorConfig
 from graphreg.features.normalised import NormalisationConfig
 from graphreg.interpolation.thin_plate import SplineConfig
@@ -25,8 +26,8 @@ REGULARISERS = ("graphregnet", "belief-propagation", "mean-field", "none")
 
 
 @dataclass(frozen=True, kw_only=True)
-class LevelConfig:
-    """One pass of stages 1 to 6 on a working grid of its own. Raises ValueError where a number is out of range."""
+class LevelConfig(Settings):
+    """One pass of stages 1 to 6 on a working grid of its own. Raises InputError where a number is out of range."""
 
     name: str
     spacing_mm: float  # of the working grid
@@ -40,10 +41,9 @@ class LevelConfig:
     none: Independent = Independent()
     spline: SplineConfig = SplineConfig()
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         if not self.spacing_mm > 0:
-            raise ValueError(f"{self.name}.spacing_mm must be positive, got {self.spacing_mm}")
-        require_numbers(self)
+            raise InputError(f"{self.name}.spacing_mm must be positive, got {self.spacing_mm}")
 
     def regulariser(self, name: str) -> Regulariser:
         """The level's regulariser of that name."""
@@ -52,8 +52,8 @@ class LevelConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RefinementConfig:
-    """One pass of stage 7. Raises ValueError where a setting is unknown or a number out of range."""
+class RefinementConfig(Settings):
+    """One pass of stage 7. Raises InputError where a setting is unknown or a number out of range."""
 
     name: str
     objective: str = "features"  # of the whole lung; or costs: of the keypoints of the last level, in their cubes
@@ -65,18 +65,17 @@ class RefinementConfig:
     costs: CubeConfig = CubeConfig()
     descent: DescentConfig = DescentConfig()
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         for name, value, known in (("objective", self.objective, OBJECTIVES), ("metric", self.metric, METRICS)):
             if value not in known:
-                raise ValueError(f"{self.name}.{name} must be one of {', '.join(known)}, got {value!r}")
+                raise InputError(f"{self.name}.{name} must be one of {', '.join(known)}, got {value!r}")
         if not self.spacing_mm > 0:
-            raise ValueError(f"{self.name}.spacing_mm must be positive, got {self.spacing_mm}")
-        require_numbers(self)
+            raise InputError(f"{self.name}.spacing_mm must be positive, got {self.spacing_mm}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class RegistrationConfig:
-    """All settings of a registration. Raises ValueError for an unknown regulariser or a number out of range."""
+class RegistrationConfig(Settings):
+    """All settings of a registration. Raises InputError for an unknown regulariser or a number out of range."""
 
     levels: tuple[LevelConfig, ...]  # coarse to fine
     refinement: tuple[RefinementConfig, ...] = ()  # one pass after the other
@@ -91,20 +90,19 @@ class RegistrationConfig:
     )  # intensities are cut here: bone tells nothing of the lung
     field_spacing_mm: float = 2.0  # of the dense field
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         if self.regulariser not in REGULARISERS:
-            raise ValueError(f"regulariser must be one of {', '.join(REGULARISERS)}, got {self.regulariser!r}")
+            raise InputError(f"regulariser must be one of {', '.join(REGULARISERS)}, got {self.regulariser!r}")
         if not self.levels:
-            raise ValueError("levels must hold at least one level, got none")
+            raise InputError("levels must hold at least one level, got none")
         for what, entries in (("levels", self.levels), ("refinement", self.refinement)):
             names = [entry.name for entry in entries]
             if len(set(names)) < len(names):
-                raise ValueError(f"{what} must have names of their own, got {', '.join(names)}")
+                raise InputError(f"{what} must have names of their own, got {', '.join(names)}")
         if not self.window_hu[0] < self.window_hu[1]:
-            raise ValueError(f"window_hu must rise, got {self.window_hu}")
+            raise InputError(f"window_hu must rise, got {self.window_hu}")
         if not self.field_spacing_mm > 0:
-            raise ValueError(f"field_spacing_mm must be positive, got {self.field_spacing_mm}")
-        require_numbers(self)
+            raise InputError(f"field_spacing_mm must be positive, got {self.field_spacing_mm}")
 
 
 # Tuned on pairs of several kinds (benchmarks/README.md). Keypoints differ from level to level on purpose: the errors of

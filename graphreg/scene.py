@@ -9,10 +9,11 @@ from torch import Tensor
 
 from graphreg.anatomy.lung_ct.mask import find_lungs, require_air
 from graphreg.config import RegistrationConfig
+from graphreg.core.affine import Affine
 from graphreg.core.grid import Grid, mask_corners_mm
 from graphreg.core.records import ImagePair, Volume
 from graphreg.core.resampling import crop, identity, prepare, region, resample_mask
-from graphreg.prealignment.masks import Affine, align_masks
+from graphreg.prealignment.masks import align_masks
 from graphreg.runtime.monitor import Monitor
 
 MARGIN_MM = 10.0  # of a working grid around the fixed lungs

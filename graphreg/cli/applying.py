@@ -8,12 +8,12 @@ from torch import Tensor
 
 from graphreg.cli import options
 from graphreg.cli.console import say, warn
+from graphreg.core.errors import InputError
 from graphreg.core.records import DenseField
 from graphreg.core.resampling import AIR_HU, resample
-from graphreg.io import InputError, read_points, read_transform, read_volume, write_points, write_volume
-from graphreg.io.files import require_suffix
+from graphreg.io import read_points, read_transform, read_volume, write_points, write_volume
+from graphreg.io.files import require_suffix, require_writable
 from graphreg.io.images import INT16, WRITABLE
-from graphreg.io.results import require_writable
 
 Image = Annotated[Path, typer.Argument(metavar="IMAGE", help=f"In the space of MOVING: {options.IMAGE}.")]
 OutImage = Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help=f"Image to write: {', '.join(WRITABLE)}.")]

@@ -7,9 +7,9 @@ import typer
 
 from graphreg.cli import options
 from graphreg.cli.console import FAILED, say
+from graphreg.core.errors import InputError
 from graphreg.core.grid import Grid
 from graphreg.core.records import Landmarks
-from graphreg.io import InputError
 from graphreg.io.datasets import Case, problems_of, read_dataset
 from graphreg.io.datasets.causes import BLIND, agrees, likely_cause
 from graphreg.io.datasets.dirlab import published_scan

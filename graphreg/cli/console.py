@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from graphreg.io.errors import lacks_memory
+from graphreg.core.errors import lacks_memory
 from graphreg.runtime.monitor import Progress as Listener
 from graphreg.runtime.signals import answering
 

@@ -15,17 +15,12 @@ from graphreg.cli import options
 from graphreg.cli.applying import warn_of_strays
 from graphreg.cli.console import say
 from graphreg.cli.overlap import overlap_by_label, overlap_lines, require_both
+from graphreg.core.errors import InputError
 from graphreg.core.records import DenseField, Landmarks
 from graphreg.core.resampling import identity
-from graphreg.io import (
-    InputError,
-    read_landmark_lists,
-    read_landmarks,
-    read_mask,
-    read_transform,
-    read_volume,
-)
-from graphreg.io.results import require_writable, write_json
+from graphreg.io import read_landmark_lists, read_landmarks, read_mask, read_transform, read_volume
+from graphreg.io.files import require_writable
+from graphreg.io.json_text import write_json
 
 LIST = "points in the same order, .csv, .fcsv or .mrk.json"
 FixedLandmarks = Annotated[Path | None, typer.Option(metavar="A", help=f"Landmarks of the fixed image: {LIST}.")]

@@ -8,8 +8,9 @@ import typer
 from graphreg.cli import options
 from graphreg.cli.applying import require_output
 from graphreg.cli.console import say, warn
+from graphreg.core.errors import InputError
 from graphreg.core.grid import Grid
-from graphreg.io import InputError, read_landmarks, read_transform, read_volume, write_points
+from graphreg.io import read_landmarks, read_transform, read_volume, write_points
 from graphreg.io.exports import LAYOUTS, require_layout, write_field
 from graphreg.io.files import require_suffix
 

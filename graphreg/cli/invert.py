@@ -10,11 +10,11 @@ import typer
 from graphreg.cli import options
 from graphreg.cli.applying import require_output
 from graphreg.cli.console import say
+from graphreg.core.errors import unsuitable
 from graphreg.core.fields import jacobian_determinant
 from graphreg.core.grid import sample
 from graphreg.core.inversion import invert as inverse_of
 from graphreg.io import read_mask, read_transform, read_volume, write_transform
-from graphreg.io.errors import unsuitable
 from graphreg.io.files import require_suffix
 
 FAR_MM = 0.1  # from the point that it should reach

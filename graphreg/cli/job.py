@@ -11,12 +11,14 @@ from typing import Any
 from graphreg.cli.console import progress_bar, warn
 from graphreg.cli.options import settings_of
 from graphreg.config import RegistrationConfig
+from graphreg.core.errors import InputError
 from graphreg.core.records import ImagePair
-from graphreg.io import InputError, read_pair
-from graphreg.io.results import RECORD, is_whole, read_record, require_writable, write_result
+from graphreg.io import read_pair
+from graphreg.io.files import require_writable
 from graphreg.pipeline import Registration, register
 from graphreg.runs.identity import ROLES, identity_of, is_same
 from graphreg.runs.requirements import require_memory
+from graphreg.runs.results import RECORD, is_whole, read_record, write_result
 from graphreg.runtime.devices import choose_device
 
 

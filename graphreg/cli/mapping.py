@@ -23,10 +23,10 @@ from graphreg.anatomy.lung_ct.ventilation import ventilation as ventilation_maps
 from graphreg.cli import options
 from graphreg.cli.console import say
 from graphreg.cli.maps import Scene, files_of, hu_lungs, lungs_of, mask_file_mm3, naming, origin
+from graphreg.core.errors import unsuitable
 from graphreg.core.grid import Grid
 from graphreg.core.records import ImagePair
 from graphreg.io import read_pair, read_transform, read_volume
-from graphreg.io.errors import unsuitable
 from graphreg.io.maps import read_labels, require_own
 
 JACOBIAN, VENTILATION = "jacobian.json", "ventilation.json"

@@ -14,12 +14,12 @@ from graphreg.analysis.quality import mask_volume_mm3
 from graphreg.analysis.regions import Region, label_regions, lung_regions, measure
 from graphreg.anatomy.lung_ct.doubts import LUNG_HU
 from graphreg.anatomy.lung_ct.mask import find_lungs
+from graphreg.core.errors import InputError, unsuitable
 from graphreg.core.records import DenseField, Volume
 from graphreg.core.resampling import identity, resample_mask
-from graphreg.io import InputError, read_mask, read_volume
-from graphreg.io.errors import unsuitable
+from graphreg.io import read_mask, read_volume
+from graphreg.io.fingerprints import fingerprint
 from graphreg.io.maps import TABLE, draw_map, limits, write_maps
-from graphreg.io.results import fingerprint
 
 Names = tuple[str, ...]
 

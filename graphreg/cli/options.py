@@ -10,7 +10,7 @@ import typer
 from graphreg.cli.console import note_debug
 from graphreg.config import PRESETS, REGULARISERS, RegistrationConfig, override
 from graphreg.config import preset as named_preset
-from graphreg.io import InputError
+from graphreg.core.errors import InputError
 
 SEEDS = 2**63  # as torch takes them
 IMAGE = "NIfTI, MetaImage or NRRD file, or folder of a DICOM series"

@@ -7,10 +7,11 @@ from typing import Any
 from torch import Tensor
 
 from graphreg.analysis.overlap import dice_by_label, hausdorff_95, hausdorff_95_l2r
+from graphreg.core.errors import InputError
 from graphreg.core.grid import Grid
 from graphreg.core.records import DenseField, Volume
 from graphreg.core.resampling import identity, resample
-from graphreg.io import InputError, read_volume
+from graphreg.io import read_volume
 from graphreg.io.maps import read_labels
 
 

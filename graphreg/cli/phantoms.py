@@ -14,21 +14,16 @@ from graphreg.cli import options
 from graphreg.cli.console import say
 from graphreg.cli.evaluate import table
 from graphreg.cli.job import Job, perform, remark
+from graphreg.core.errors import InputError
 from graphreg.core.grid import mask_points_mm
 from graphreg.core.records import Landmarks
 from graphreg.core.resampling import AIR_HU, identity, resample
-from graphreg.io import (
-    InputError,
-    atomic_path,
-    read_volume,
-    write_comparison,
-    write_landmarks,
-    write_text,
-    write_volume,
-)
-from graphreg.io.results import RECORD, require_writable, write_json
+from graphreg.io import atomic_path, read_volume, write_comparison, write_landmarks, write_text, write_volume
+from graphreg.io.files import require_writable
+from graphreg.io.json_text import write_json
 from graphreg.phantom import Phantom, PhantomConfig, make_phantom
 from graphreg.runs.claim import claim
+from graphreg.runs.results import RECORD
 
 MARK = "phantom.json"
 MANIFEST = "manifest.csv"

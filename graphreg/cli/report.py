@@ -7,9 +7,8 @@ import typer
 
 from graphreg.cli import options
 from graphreg.cli.console import say
-from graphreg.io import InputError
-from graphreg.io.files import require_suffix
-from graphreg.io.results import require_writable
+from graphreg.core.errors import InputError
+from graphreg.io.files import require_suffix, require_writable
 
 PAGE = "report.html"
 EXTRA = ("jinja2", "markupsafe", "PIL")  # what the extra [report] brings

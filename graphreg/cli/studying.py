@@ -11,9 +11,10 @@ import typer
 from graphreg import __version__
 from graphreg.cli import options
 from graphreg.cli.console import FAILED, progress_bar, say, warn
-from graphreg.io import InputError
+from graphreg.core.errors import InputError
 from graphreg.io.datasets import read_dataset
-from graphreg.io.results import require_writable, write_json
+from graphreg.io.files import require_writable
+from graphreg.io.json_text import write_json
 from graphreg.runtime.malloc import keep_freed_memory
 from graphreg.runtime.monitor import Progress
 from graphreg.study.comparison import Comparison

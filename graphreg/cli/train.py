@@ -7,7 +7,7 @@ import typer
 
 from graphreg.cli import options
 from graphreg.cli.console import progress_bar, say
-from graphreg.io.results import require_writable
+from graphreg.io.files import require_writable
 from graphreg.runtime.devices import choose_device
 from graphreg.training.run import Training
 from graphreg.training.settings import FitConfig

@@ -13,9 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from graphreg.core.checks import require_numbers
+from graphreg.core.errors import InputError
 from graphreg.core.filters import box_sum
 from graphreg.core.records import FeatureVolume, Volume
+from graphreg.core.settings import Settings
 from graphreg.runtime.chunks import rows
 
 Offset = tuple[int, int, int]
@@ -41,16 +42,15 @@ STEPS_AND_STARTS = _read_from()
 
 
 @dataclass(frozen=True, kw_only=True)
-class DescriptorConfig:
-    """Shape of the descriptor. Raises ValueError where a number is out of range."""
+class DescriptorConfig(Settings):
+    """Shape of the descriptor. Raises InputError where a number is out of range."""
 
     dilation_mm: float = 1.5  # distance of the six neighbours, rounded to voxels
     radius_mm: float = 1.5  # half-width of the compared patches, rounded to voxels
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         if self.dilation_mm <= 0 or self.radius_mm < 0:
-            raise ValueError(f"descriptor lengths must be positive in mm, got {self.dilation_mm} and {self.radius_mm}")
-        require_numbers(self)
+            raise InputError(f"descriptor lengths must be positive in mm, got {self.dilation_mm} and {self.radius_mm}")
 
 
 def describe(volume: Volume, config: DescriptorConfig = DescriptorConfig()) -> FeatureVolume:

@@ -10,22 +10,22 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from graphreg.core.checks import require_numbers
+from graphreg.core.errors import InputError
 from graphreg.core.filters import gaussian
 from graphreg.core.records import FeatureVolume, Volume
+from graphreg.core.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
-class NormalisationConfig:
-    """The window. Raises ValueError where a number is out of range."""
+class NormalisationConfig(Settings):
+    """The window. Raises InputError where a number is out of range."""
 
     window_mm: float = 3.0  # standard deviation
     noise_hu: float = 10.0  # spread that counts for little
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         if not (self.window_mm > 0 and self.noise_hu > 0):
-            raise ValueError(f"normalisation needs numbers above 0, got {self.window_mm} mm and {self.noise_hu} HU")
-        require_numbers(self)
+            raise InputError(f"normalisation needs numbers above 0, got {self.window_mm} mm and {self.noise_hu} HU")
 
 
 def normalise(volume: Volume, mask: Tensor, config: NormalisationConfig = NormalisationConfig()) -> FeatureVolume:

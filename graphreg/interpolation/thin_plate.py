@@ -14,11 +14,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from graphreg.core.checks import require_numbers
+from graphreg.core.errors import InputError
 from graphreg.core.filters import box_max
 from graphreg.core.grid import Grid
 from graphreg.core.lattice import cubic, transfer
 from graphreg.core.records import DenseField, Displacements, Keypoints
+from graphreg.core.settings import Settings
 from graphreg.runtime.chunks import rows, single_thread
 
 NEAR = 3  # steps of the lattice from a knot within which every point of it is evaluated
@@ -26,17 +27,16 @@ BLOCK = 8  # points of a lattice along each axis that are evaluated together
 
 
 @dataclass(frozen=True, kw_only=True)
-class SplineConfig:
-    """How closely the spline follows the keypoints. Raises ValueError where a number is out of range."""
+class SplineConfig(Settings):
+    """How closely the spline follows the keypoints. Raises InputError where a number is out of range."""
 
     smoothness_mm: float = 1.0  # 0 interpolates the keypoints exactly
     lattice_mm: float = 4.0  # evaluated so far apart and cubic between: 0.01 mm off on average; 0 evaluates every voxel
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         if not (self.smoothness_mm >= 0 and self.lattice_mm >= 0):
             need = "spline needs smoothness_mm and lattice_mm of at least 0"
-            raise ValueError(f"{need}, got {self.smoothness_mm} and {self.lattice_mm}")
-        require_numbers(self)
+            raise InputError(f"{need}, got {self.smoothness_mm} and {self.lattice_mm}")
 
 
 def interpolate(displacements: Displacements, grid: Grid, config: SplineConfig = SplineConfig()) -> DenseField:

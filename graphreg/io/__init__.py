@@ -1,6 +1,6 @@
 """Files <-> records: images, landmarks, transforms, pictures. The only home of SimpleITK but for two stages."""
 
-from graphreg.io.errors import InputError
+from graphreg.core.errors import InputError
 from graphreg.io.files import atomic_path, write_text
 from graphreg.io.images import read_mask, read_pair, read_volume, write_volume
 from graphreg.io.landmarks import (

@@ -7,7 +7,7 @@ import struct
 import SimpleITK as sitk
 import torch
 
-from graphreg.io.errors import PathInput, unsuitable
+from graphreg.core.errors import PathInput, unsuitable
 
 NEED = "a folder with one DICOM series"
 HEAD = 1 << 16  # bytes in which the tags of a slice stand

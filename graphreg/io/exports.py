@@ -10,10 +10,10 @@ import SimpleITK as sitk
 import torch
 from torch import Tensor
 
+from graphreg.core.errors import InputError, PathInput, unsuitable
 from graphreg.core.grid import EXACT, Grid, sample
 from graphreg.core.records import DenseField
-from graphreg.io.errors import InputError, PathInput, exists, unsuitable
-from graphreg.io.files import atomic_path, require_suffix
+from graphreg.io.files import atomic_path, exists, require_suffix
 from graphreg.io.formats import open_image, reason
 from graphreg.io.images import WRITABLE, grid_of, to_sitk
 from graphreg.io.itk import itk_alone, itk_writes

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import SimpleITK as sitk
 
-from graphreg.io.errors import InputError, PathInput
+from graphreg.core.errors import InputError, PathInput
+from graphreg.io.fingerprints import image_files
 from graphreg.io.formats import open_image
 from graphreg.io.itk import itk_alone
-from graphreg.io.results import image_files
 
 PACKED = 1032  # times as many bytes as there are is the most that gzip makes of them
 

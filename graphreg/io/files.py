@@ -1,14 +1,15 @@
-"""Writing without half files: under a temporary name first, then renamed."""
+"""Files and folders: whether they are there and can be written, and writing without half files."""
 
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-from graphreg.io.errors import PathInput, unsuitable
+from graphreg.core.errors import PathInput, unsuitable
 
 TEMPORARY = re.compile(r"\.[0-9a-f]{8}\..+")
 
@@ -55,3 +56,29 @@ def require_suffix(path: PathInput, suffixes: Sequence[str]) -> str:
         if Path(path).name.lower().endswith(suffix):
             return suffix
     raise unsuitable(path, f"a name ending in {', '.join(suffixes)}", f"'{Path(path).name}'")
+
+
+def require_writable(path: PathInput, folder: bool = False) -> None:
+    """Raise InputError where a file, or files in a folder, cannot be written. Leaves nothing behind."""
+    target = Path(path)
+    if target.exists() and target.is_dir() != folder:
+        wanted, found = ("folder", "file") if folder else ("file", "folder")
+        raise unsuitable(path, f"a {wanted} to write to", f"a {found}")
+    place = target if folder else target.parent
+    while not place.exists():
+        place = place.parent
+    if not place.is_dir():
+        raise unsuitable(path, "a place in a folder", f"the file {place}")
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        raise unsuitable(path, "a place that can be written", f"{place}: {error.strerror}") from None
+
+
+def exists(path: PathInput) -> bool:
+    """Whether there is a file or folder. Raises InputError where that cannot be told, as in a closed folder."""
+    try:
+        return Path(path).exists()
+    except OSError as error:
+        raise unsuitable(path, "a file that can be read", str(error.strerror).lower()) from None

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import SimpleITK as sitk
 
-from graphreg.io.errors import PathInput, unsuitable
+from graphreg.core.errors import PathInput, unsuitable
 from graphreg.io.guards import metaimage, nifti, nrrd
 from graphreg.io.itk import itk_alone
 

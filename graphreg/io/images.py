@@ -12,11 +12,11 @@ import SimpleITK as sitk
 import torch
 from torch import Tensor
 
+from graphreg.core.errors import InputError, PathInput, lacks_memory, unsuitable
 from graphreg.core.grid import Grid
 from graphreg.core.records import ImagePair, Volume
 from graphreg.io.dicom import read_series
-from graphreg.io.errors import InputError, PathInput, exists, lacks_memory, unsuitable
-from graphreg.io.files import atomic_path, require_suffix
+from graphreg.io.files import atomic_path, exists, require_suffix
 from graphreg.io.formats import NEED, open_image, reason
 from graphreg.io.guards.headers import require_plausible
 from graphreg.io.itk import itk_alone

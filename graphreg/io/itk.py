@@ -10,7 +10,7 @@ from threading import RLock
 
 import SimpleITK as sitk
 
-from graphreg.io.errors import PathInput
+from graphreg.core.errors import PathInput
 
 _turn = RLock()
 

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from graphreg.core.errors import PathInput, unsuitable
 from graphreg.core.records import Landmarks
-from graphreg.io.errors import PathInput, exists, unsuitable
-from graphreg.io.files import require_suffix, write_text
+from graphreg.io.files import exists, require_suffix, write_text
 from graphreg.io.json_text import parse_json
 
 PAIR = ("fixed_x", "fixed_y", "fixed_z", "moving_x", "moving_y", "moving_z")

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from graphreg.core.errors import InputError, PathInput, unsuitable
 from graphreg.core.grid import Grid, sample
 from graphreg.core.records import Volume
-from graphreg.io.errors import InputError, PathInput, unsuitable
-from graphreg.io.files import atomic_path, write_text
+from graphreg.io.files import atomic_path, require_writable, write_text
 from graphreg.io.images import read_mask, read_volume, write_volume
+from graphreg.io.json_text import plain, write_json
 from graphreg.io.pictures import GAP, shade, three_planes, write_pixels
-from graphreg.io.results import plain, require_writable, write_json
 
 TABLE = "regions.csv"
 MOST_LABELS = 256  # more are those of an image

@@ -11,9 +11,9 @@ import SimpleITK as sitk
 import torch
 from torch import Tensor
 
+from graphreg.core.errors import PathInput
 from graphreg.core.grid import Grid, mask_points_mm, sample
 from graphreg.core.records import Volume
-from graphreg.io.errors import PathInput
 from graphreg.io.files import atomic_path, require_suffix
 from graphreg.io.itk import itk_writes
 

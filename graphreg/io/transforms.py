@@ -12,10 +12,10 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 
+from graphreg.core.errors import InputError, PathInput, unsuitable
 from graphreg.core.grid import Grid
 from graphreg.core.records import DenseField
-from graphreg.io.errors import InputError, PathInput, exists, unsuitable
-from graphreg.io.files import atomic_path, require_suffix
+from graphreg.io.files import atomic_path, exists, require_suffix
 from graphreg.io.guards.hdf5 import DamagedError, Hdf5File, Numbers, clear_times
 from graphreg.io.guards.headers import require_plausible
 from graphreg.io.images import to_sitk

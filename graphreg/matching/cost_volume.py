@@ -17,17 +17,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from graphreg.core.checks import require_numbers
+from graphreg.core.errors import InputError
 from graphreg.core.grid import Grid
 from graphreg.core.records import CostVolume, FeatureVolume, Keypoints
+from graphreg.core.settings import Settings
 from graphreg.runtime.chunks import rows
 
 MOST_STEPS = 32  # of a cube to either side: 65 x 65 x 65 labels for every keypoint
 
 
 @dataclass(frozen=True, kw_only=True)
-class CostConfig:
-    """The cube of displacements. Raises ValueError where a number is out of range."""
+class CostConfig(Settings):
+    """The cube of displacements. Raises InputError where a number is out of range."""
 
     radius_mm: float = 16.0  # largest displacement per axis
     step_mm: float = 2.0  # distance of neighbouring labels, rounded to voxels of the features
@@ -35,14 +36,13 @@ class CostConfig:
     full_patch: bool = False  # whether all voxels of the patch count, not a body-centred quarter of them
     symmetric: bool = False  # whether the mirrored backward costs take part
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         if self.step_mm <= 0 or self.radius_mm < self.step_mm:
-            raise ValueError(f"cost labels need 0 < step <= radius in mm, got {self.step_mm} and {self.radius_mm}")
+            raise InputError(f"cost labels need 0 < step <= radius in mm, got {self.step_mm} and {self.radius_mm}")
         if self.radius_mm > MOST_STEPS * self.step_mm:
-            raise ValueError(f"cost labels reach at most {MOST_STEPS} steps, got {self.radius_mm} of {self.step_mm} mm")
+            raise InputError(f"cost labels reach at most {MOST_STEPS} steps, got {self.radius_mm} of {self.step_mm} mm")
         if not 0 <= self.patch <= MOST_STEPS:
-            raise ValueError(f"cost patch must be within 0 and {MOST_STEPS}, got {self.patch}")
-        require_numbers(self)
+            raise InputError(f"cost patch must be within 0 and {MOST_STEPS}, got {self.patch}")
 
 
 def compare(

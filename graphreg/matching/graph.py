@@ -11,22 +11,22 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from graphreg.core.checks import require_numbers
+from graphreg.core.errors import InputError
 from graphreg.core.records import KeypointGraph, Keypoints
+from graphreg.core.settings import Settings
 
 CHUNK = 2048  # rows of the distance matrix at once; bounds memory
 
 
 @dataclass(frozen=True, kw_only=True)
-class GraphConfig:
-    """Neighbourhood of a keypoint. Raises ValueError where a number is out of range."""
+class GraphConfig(Settings):
+    """Neighbourhood of a keypoint. Raises InputError where a number is out of range."""
 
     neighbours: int = 10  # k, without the point itself; 0 leaves every keypoint alone
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         if self.neighbours < 0:
-            raise ValueError(f"graph.neighbours must be at least 0, got {self.neighbours}")
-        require_numbers(self)
+            raise InputError(f"graph.neighbours must be at least 0, got {self.neighbours}")
 
 
 def connect(keypoints: Keypoints, config: GraphConfig = GraphConfig()) -> KeypointGraph:

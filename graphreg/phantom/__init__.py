@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphreg.core.checks import require_numbers
+from graphreg.core.errors import InputError
 from graphreg.core.grid import Grid
 from graphreg.core.records import ImagePair, Landmarks, Volume
+from graphreg.core.settings import Settings
 from graphreg.phantom.breathing import draw_breathing
 from graphreg.phantom.rendering import Chest, add_noise, draw_texture, render
 from graphreg.phantom.thorax import Thorax, draw_thorax
@@ -23,11 +24,11 @@ __all__ = ["Phantom", "PhantomConfig", "make_phantom"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class PhantomConfig:
+class PhantomConfig(Settings):
     """What is scanned and how. The sizes of the chest itself vary with the seed around those of an adult.
 
     Raises:
-        ValueError: a length or count that is not positive, or a motion that would fold the lungs.
+        InputError: a length or count that is not positive, or a motion that would fold the lungs.
     """
 
     fixed_spacing_mm: tuple[float, float] = (1.4, 2.5)  # in plane, between slices
@@ -41,15 +42,14 @@ class PhantomConfig:
     texture_mm: float = 2.5  # grain of parenchyma
     landmarks: int = 300
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         lengths = (*self.fixed_spacing_mm, *self.moving_spacing_mm, self.vessel_spacing_mm, self.thinnest_vessel_mm)
         if min(*lengths, self.texture_mm, self.landmarks) <= 0:
-            raise ValueError(f"Phantom spacings, radii in mm and counts must be positive, got {self}")
+            raise InputError(f"Phantom spacings, radii in mm and counts must be positive, got {self}")
         if not 0 <= self.lift_mm[0] <= self.lift_mm[1] <= 60:
-            raise ValueError(f"Phantom lift must be a range within 0 to 60 mm, got {self.lift_mm}")
+            raise InputError(f"Phantom lift must be a range within 0 to 60 mm, got {self.lift_mm}")
         if min(self.margin_mm, self.noise_hu) < 0:
-            raise ValueError(f"Phantom margin and noise must not be negative, got {self.margin_mm}, {self.noise_hu}")
-        require_numbers(self)
+            raise InputError(f"Phantom margin and noise must not be negative, got {self.margin_mm}, {self.noise_hu}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,51 +5,23 @@ each to the other, is lowered over the affine motions near that start (Gauss-New
 """
 
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 import torch
 from scipy import ndimage
 from torch import Tensor
 
-from graphreg.core.checks import require_numbers
+from graphreg.core.affine import Affine
+from graphreg.core.errors import InputError
 from graphreg.core.filters import derivative, gaussian
 from graphreg.core.grid import Grid, box, mask_points_mm, sample
+from graphreg.core.settings import Settings
 
 MARGIN_MM = 60.0  # the distances are known so far around a mask
 
 
-@dataclass(frozen=True, eq=False)
-class Affine:
-    """Motion y = A x + t of points in mm (x, y, z), fixed -> moving. Raises ValueError where it cannot be undone."""
-
-    matrix: Tensor  # (3, 3) float64, A
-    offset_mm: Tensor  # (3,) float64, t
-
-    def __post_init__(self) -> None:
-        shapes = (tuple(self.matrix.shape), tuple(self.offset_mm.shape))
-        if shapes != ((3, 3), (3,)):
-            raise ValueError(f"An affine motion needs a matrix (3, 3) and an offset (3,), got {shapes[0]}, {shapes[1]}")
-        dtypes = (self.matrix.dtype, self.offset_mm.dtype)
-        if dtypes != (torch.float64, torch.float64):
-            raise ValueError(f"An affine motion must be float64, got {dtypes[0]}, {dtypes[1]}")
-        if not (torch.isfinite(self.matrix).all() and torch.isfinite(self.offset_mm).all()):
-            raise ValueError("An affine motion must be finite, got NaN or infinity")
-        if not (determinant := float(torch.linalg.det(self.matrix))) > 0:
-            raise ValueError(f"An affine motion must have a positive determinant, got {determinant:.3g}")
-
-    def __call__(self, points_mm: Tensor) -> Tensor:
-        """Points (..., 3) of the fixed image to the moving image, both in mm."""
-        return points_mm @ self.matrix.T.to(points_mm) + self.offset_mm.to(points_mm)
-
-    def inverse(self) -> Self:
-        """The motion moving -> fixed."""
-        matrix = torch.linalg.inv(self.matrix)
-        return type(self)(matrix, -matrix @ self.offset_mm)
-
-
 @dataclass(frozen=True, kw_only=True)
-class AlignmentConfig:
+class AlignmentConfig(Settings):
     spacing_mm: float = 4.0  # of the working copies
     scale: tuple[float, float] = (0.6, 1.6)  # limits per axis of the start
     reach_mm: float = 20.0  # surface distances beyond this weigh less and less
@@ -57,12 +29,11 @@ class AlignmentConfig:
     steps: int = 10  # of Gauss-Newton; 0 leaves translation and scale
     points: int = 3000  # of each surface, about
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         if min(self.spacing_mm, self.reach_mm, self.stiffness, self.points) <= 0 or self.steps < 0:
-            raise ValueError(f"Alignment settings must be positive (steps may be 0), got {self}")
+            raise InputError(f"Alignment settings must be positive (steps may be 0), got {self}")
         if not 0 < self.scale[0] <= 1 <= self.scale[1]:
-            raise ValueError(f"The limits of the scale must hold 1 between them, got {self.scale}")
-        require_numbers(self)
+            raise InputError(f"The limits of the scale must hold 1 between them, got {self.scale}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,20 +11,20 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from graphreg.core.checks import require_numbers
+from graphreg.core.errors import InputError
 from graphreg.core.records import CostVolume, Displacements, KeypointGraph
+from graphreg.core.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
-class CubeConfig:
-    """Smoothness of the displacements. Raises ValueError where it is out of range."""
+class CubeConfig(Settings):
+    """Smoothness of the displacements. Raises InputError where it is out of range."""
 
     smoothness: float = 0.03  # cost that a difference as large as the distance of two keypoints is worth
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         if not self.smoothness >= 0:
-            raise ValueError(f"smoothness of displacements must be at least 0, got {self.smoothness}")
-        require_numbers(self)
+            raise InputError(f"smoothness of displacements must be at least 0, got {self.smoothness}")
 
 
 class CostCubes:

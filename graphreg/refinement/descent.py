@@ -11,22 +11,22 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from graphreg.core.checks import require_numbers
+from graphreg.core.errors import InputError
+from graphreg.core.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
-class DescentConfig:
-    """How far and how fast. Raises ValueError where a number is out of range."""
+class DescentConfig(Settings):
+    """How far and how fast. Raises InputError where a number is out of range."""
 
     iterations: int = 40
     rate_mm: float = 0.3  # of Adam, about the largest step; it falls to nothing, so that noise averages out
     check_every: int = 10  # iterations between judgements
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         for name in ("iterations", "rate_mm", "check_every"):
             if not getattr(self, name) > 0:
-                raise ValueError(f"refinement {name} must be positive, got {getattr(self, name)}")
-        require_numbers(self)
+                raise InputError(f"refinement {name} must be positive, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,10 +19,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphreg.core.checks import require_numbers
+from graphreg.core.errors import InputError
 from graphreg.core.grid import Grid, sample
 from graphreg.core.lattice import linear, same_axes, transfer
 from graphreg.core.records import DenseField, FeatureVolume
+from graphreg.core.settings import Settings
 from graphreg.runtime.chunks import single_thread
 
 PENALTIES = ("diffusion", "bending")
@@ -32,8 +33,8 @@ PARTS = 2  # of the points, which cores share
 
 
 @dataclass(frozen=True, kw_only=True)
-class FeatureConfig:
-    """Points, control grid and smoothness. Raises ValueError where a setting is unknown or a number out of range."""
+class FeatureConfig(Settings):
+    """Points, control grid and smoothness. Raises InputError where a setting is unknown or a number out of range."""
 
     control_mm: float = 3.0  # spacing of the control grid
     penalty: str = "bending"  # or diffusion
@@ -42,14 +43,13 @@ class FeatureConfig:
     gradient: str = "interpolated"  # or linearised
     jitter_mm: float = 1.0  # standard deviation of the samples of a linearised gradient
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         for name, value, known in (("penalty", self.penalty, PENALTIES), ("gradient", self.gradient, GRADIENTS)):
             if value not in known:
-                raise ValueError(f"refinement {name} must be one of {', '.join(known)}, got {value!r}")
+                raise InputError(f"refinement {name} must be one of {', '.join(known)}, got {value!r}")
         if not (self.control_mm > 0 and self.smoothness >= 0 and self.points > 0 and self.jitter_mm > 0):
             need = "refinement needs control_mm, points and jitter_mm above 0 and smoothness of at least 0"
-            raise ValueError(f"{need}, got {self.control_mm}, {self.points}, {self.jitter_mm} and {self.smoothness}")
-        require_numbers(self)
+            raise InputError(f"{need}, got {self.control_mm}, {self.points}, {self.jitter_mm} and {self.smoothness}")
 
 
 class FeatureDifference:

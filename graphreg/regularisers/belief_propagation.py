@@ -13,24 +13,24 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components, minimum_spanning_tree
 from torch import Tensor
 
-from graphreg.core.checks import require_numbers
+from graphreg.core.errors import InputError
 from graphreg.core.records import CostVolume, Displacements, KeypointGraph
+from graphreg.core.settings import Settings
 from graphreg.regularisers.protocol import confidence, soft_argmin
 
 
 @dataclass(frozen=True, kw_only=True)
-class BeliefPropagation:
-    """Regulariser. Raises ValueError where a number is out of range."""
+class BeliefPropagation(Settings):
+    """Regulariser. Raises InputError where a number is out of range."""
 
     data_weight: float = 200.0  # a
     slack_mm: float = 4.0  # s: difference of neighbours at the median distance l that costs half a unit
     temperature: float = 1.0  # of the soft minimum that reads the displacement
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         for name in ("data_weight", "slack_mm", "temperature"):
             if not getattr(self, name) > 0:
-                raise ValueError(f"belief_propagation.{name} must be positive, got {getattr(self, name)}")
-        require_numbers(self)
+                raise InputError(f"belief_propagation.{name} must be positive, got {getattr(self, name)}")
 
     def __call__(self, costs: CostVolume, graph: KeypointGraph) -> Displacements:
         """Soft minimum of the min-marginals of each keypoint."""

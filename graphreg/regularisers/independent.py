@@ -2,21 +2,21 @@
 
 from dataclasses import dataclass
 
-from graphreg.core.checks import require_numbers
+from graphreg.core.errors import InputError
 from graphreg.core.records import CostVolume, Displacements, KeypointGraph
+from graphreg.core.settings import Settings
 from graphreg.regularisers.protocol import confidence, soft_argmin
 
 
 @dataclass(frozen=True, kw_only=True)
-class Independent:
-    """Regulariser that ignores the graph. Raises ValueError where a number is out of range."""
+class Independent(Settings):
+    """Regulariser that ignores the graph. Raises InputError where a number is out of range."""
 
     data_weight: float = 600.0  # of the mean squared descriptor difference in the exponent of the soft minimum
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         if not self.data_weight > 0:
-            raise ValueError(f"none.data_weight must be positive, got {self.data_weight}")
-        require_numbers(self)
+            raise InputError(f"none.data_weight must be positive, got {self.data_weight}")
 
     def __call__(self, costs: CostVolume, graph: KeypointGraph) -> Displacements:
         """Displacement of each keypoint by the soft minimum of its own costs."""

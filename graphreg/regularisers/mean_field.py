@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from graphreg.core.checks import require_numbers
+from graphreg.core.errors import InputError
 from graphreg.core.grid import Grid
 from graphreg.core.records import CostVolume, Displacements, KeypointGraph
+from graphreg.core.settings import Settings
 from graphreg.regularisers.protocol import confidence
 from graphreg.runtime.chunks import rows
 
@@ -24,18 +25,17 @@ FAINTEST = -80.0  # smallest exponent of the data; of the prior, less is nothing
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeanField:
-    """Regulariser. Raises ValueError where a number is out of range."""
+class MeanField(Settings):
+    """Regulariser. Raises InputError where a number is out of range."""
 
     data_weight: float = 200.0  # a
     couplings: tuple[float, ...] = (0.1, 0.1, 0.1)  # b per squared mm, one sweep each
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         if not self.data_weight > 0:
-            raise ValueError(f"mean_field.data_weight must be positive, got {self.data_weight}")
+            raise InputError(f"mean_field.data_weight must be positive, got {self.data_weight}")
         if not self.couplings or not all(b >= 0 for b in self.couplings):
-            raise ValueError(f"mean_field.couplings must be numbers of at least 0, got {self.couplings}")
-        require_numbers(self)
+            raise InputError(f"mean_field.couplings must be numbers of at least 0, got {self.couplings}")
 
     def __call__(self, costs: CostVolume, graph: KeypointGraph) -> Displacements:
         """Expected displacement of each keypoint after the last sweep."""

@@ -10,9 +10,9 @@ from io import TextIOWrapper
 from pathlib import Path
 from platform import node
 
-from graphreg.io.errors import InputError, PathInput
-from graphreg.io.files import sweep
-from graphreg.io.results import require_writable, settle
+from graphreg.core.errors import InputError, PathInput
+from graphreg.io.files import require_writable, sweep
+from graphreg.runs.results import settle
 from graphreg.runtime.signals import uninterrupted
 
 LOCK = ".graphreg.lock"

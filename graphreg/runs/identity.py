@@ -9,7 +9,8 @@ import torch
 
 from graphreg import __version__
 from graphreg.config import RegistrationConfig
-from graphreg.io.results import fingerprint, plain
+from graphreg.io.fingerprints import fingerprint
+from graphreg.io.json_text import plain
 
 ROLES = ("fixed", "moving", "fixed_mask", "moving_mask")  # of the inputs that a registration depends on
 SAME = ("graphreg", "configuration", "seed")  # besides their contents, whatever their names

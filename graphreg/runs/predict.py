@@ -6,10 +6,10 @@ from typing import Any
 
 from graphreg.config import RegistrationConfig
 from graphreg.io.datasets import Case
-from graphreg.io.results import is_whole, read_record, write_result
 from graphreg.pipeline import register
 from graphreg.runs.identity import ROLES, identity_of, is_same
 from graphreg.runs.requirements import require_memory
+from graphreg.runs.results import is_whole, read_record, write_result
 from graphreg.runtime.devices import choose_device
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from graphreg.config import LevelConfig, RegistrationConfig
-from graphreg.io.errors import PathInput, unsuitable
+from graphreg.core.errors import PathInput, unsuitable
 from graphreg.io.extents import Extent, read_extent
 from graphreg.matching.cost_volume import label_grid
 from graphreg.scene import CROP_MM, MARGIN_MM

@@ -11,18 +11,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphreg.core.checks import require_numbers
+from graphreg.core.errors import InputError
 from graphreg.core.filters import box_max, derivative, gaussian
 from graphreg.core.grid import Grid, box
 from graphreg.core.records import Keypoints, Volume
+from graphreg.core.settings import Settings
 
 ANYWHERE = 20  # times as many voxels as keypoints are looked at where any will do
 MINIMUM = 50  # keypoints below which no motion can be told from noise
 
 
 @dataclass(frozen=True, kw_only=True)
-class KeypointConfig:
-    """How keypoints are found. Raises ValueError where a number is out of range."""
+class KeypointConfig(Settings):
+    """How keypoints are found. Raises InputError where a number is out of range."""
 
     count: int = 2048  # keypoints wanted; fewer where the image has fewer local maxima
     sigma_mm: float = 2.0  # smoothing of the structure tensor
@@ -30,15 +31,14 @@ class KeypointConfig:
     brightest_hu: float = 200.0  # intensities are cut here, so that bone attracts no points
     uniform: bool = False  # whether any voxel of the mask may be one, distinctive or not: for comparison
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         if self.count < MINIMUM:
-            raise ValueError(f"keypoints.count must be at least {MINIMUM}, got {self.count}")
+            raise InputError(f"keypoints.count must be at least {MINIMUM}, got {self.count}")
         if not (self.sigma_mm > 0 and self.separation_mm > 0):
             need = "keypoints.sigma_mm and separation_mm must be positive"
-            raise ValueError(f"{need}, got {self.sigma_mm} and {self.separation_mm}")
+            raise InputError(f"{need}, got {self.sigma_mm} and {self.separation_mm}")
         if not self.brightest_hu > -1000:
-            raise ValueError(f"keypoints.brightest_hu must lie above -1000 HU, got {self.brightest_hu}")
-        require_numbers(self)
+            raise InputError(f"keypoints.brightest_hu must lie above -1000 HU, got {self.brightest_hu}")
 
 
 def detect(volume: Volume, mask: Tensor, config: KeypointConfig = KeypointConfig()) -> Keypoints:

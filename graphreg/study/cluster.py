@@ -8,7 +8,7 @@ from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
-from graphreg.io import InputError
+from graphreg.core.errors import InputError
 from graphreg.study.score import FIGURES
 from graphreg.study.task import Outcome, Task, failed, prepared_work
 

@@ -10,8 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from graphreg.io import InputError
-from graphreg.io.errors import PathInput
+from graphreg.core.errors import InputError, PathInput
 from graphreg.io.landmarks import PAIR
 from graphreg.study.results import read_scored, read_study
 from graphreg.study.statistics import bootstrap_interval, wilcoxon_p

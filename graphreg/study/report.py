@@ -17,9 +17,9 @@ import torch
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from graphreg.io import InputError, read_landmarks, write_text
-from graphreg.io.errors import PathInput
-from graphreg.io.results import KEYPOINTS
+from graphreg.core.errors import InputError, PathInput
+from graphreg.io import read_landmarks, write_text
+from graphreg.runs.results import KEYPOINTS
 from graphreg.study.report_contents import Case, Landmark, Study, read_study
 from graphreg.study.report_pictures import Images
 from graphreg.study.report_plots import Errors, box_plot, cumulative_plot

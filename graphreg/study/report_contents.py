@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from graphreg.io.errors import PathInput, unsuitable
+from graphreg.core.errors import PathInput, unsuitable
 from graphreg.io.json_text import parse_json
 from graphreg.io.landmarks import PAIR
-from graphreg.io.results import RECORD
+from graphreg.runs.results import RECORD
 from graphreg.study.tables import Table, summary_tables
 
 STUDY, RESULTS, SUMMARY, ERRORS = "study.json", "results.csv", "summary.json", "errors.csv"

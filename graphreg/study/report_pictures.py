@@ -16,13 +16,14 @@ from torch import Tensor
 
 from graphreg.analysis.regions import jacobian_on, log_jacobian
 from graphreg.anatomy.lung_ct.mask import find_lungs
+from graphreg.core.errors import unsuitable
 from graphreg.core.records import DenseField, Volume
 from graphreg.core.resampling import crop, region
 from graphreg.io import read_mask, read_transform, read_volume
-from graphreg.io.errors import unsuitable
+from graphreg.io.fingerprints import fingerprint
 from graphreg.io.maps import draw_map, limits
 from graphreg.io.pictures import MARGIN_MM, shade, three_planes
-from graphreg.io.results import TRANSFORM, WARPED, fingerprint
+from graphreg.runs.results import TRANSFORM, WARPED
 
 QUALITY = 80  # of the JPEGs
 CROP_MM, CROP = 64.0, 160  # side of a piece around a landmark, in mm and pixels

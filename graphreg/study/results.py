@@ -10,10 +10,10 @@ from typing import Any
 
 from torch import Tensor
 
-from graphreg.io import InputError
+from graphreg.core.errors import InputError
 from graphreg.io.datasets.case import can_name_folder
-from graphreg.io.json_text import parse_json
-from graphreg.io.results import plain, require_writable
+from graphreg.io.files import require_writable
+from graphreg.io.json_text import parse_json, plain
 from graphreg.runs.claim import LOCK
 from graphreg.study.score import read_errors, read_figures
 from graphreg.study.task import FAILURE, Failure

@@ -15,10 +15,10 @@ import torch
 
 from graphreg import __version__
 from graphreg.config import RegistrationConfig
-from graphreg.io import InputError, write_text
+from graphreg.core.errors import InputError, PathInput
+from graphreg.io import write_text
 from graphreg.io.datasets import Case, DataSet
-from graphreg.io.errors import PathInput
-from graphreg.io.results import write_json
+from graphreg.io.json_text import write_json
 from graphreg.runs.claim import claim
 from graphreg.runs.predict import predict as registered
 from graphreg.runtime.devices import choose_device

@@ -21,9 +21,10 @@ from graphreg.core.records import DenseField, Landmarks
 from graphreg.core.resampling import identity
 from graphreg.io import read_mask, read_transform, write_text
 from graphreg.io.datasets import Case
-from graphreg.io.json_text import parse_json
+from graphreg.io.fingerprints import fingerprint
+from graphreg.io.json_text import parse_json, plain, write_json
 from graphreg.io.landmarks import PAIR
-from graphreg.io.results import RECORD, TRANSFORM, fingerprint, plain, read_record, write_json
+from graphreg.runs.results import RECORD, TRANSFORM, read_record
 from graphreg.study.statistics import describe_errors
 
 ERRORS, FIGURES = "errors.csv", "figures.json"

@@ -8,9 +8,9 @@ from typing import Protocol
 
 from graphreg import __version__
 from graphreg.config import RegistrationConfig
-from graphreg.io import InputError
+from graphreg.core.errors import InputError
 from graphreg.io.datasets import Case
-from graphreg.io.results import write_json
+from graphreg.io.json_text import write_json
 from graphreg.runs.claim import claim
 from graphreg.runtime.peak import forget_peak
 from graphreg.study.score import score

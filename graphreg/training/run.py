@@ -9,7 +9,8 @@ import torch
 
 from graphreg import __version__
 from graphreg.config import RegistrationConfig
-from graphreg.io import InputError, write_text
+from graphreg.core.errors import InputError
+from graphreg.io import write_text
 from graphreg.regularisers.weights_file import locate, read_weights
 from graphreg.runs.claim import claim
 from graphreg.runtime.monitor import Progress

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from graphreg.core.checks import require_numbers
+from graphreg.core.errors import InputError
+from graphreg.core.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
-class FitConfig:
-    """How a network is fitted. Raises ValueError where a number is out of range."""
+class FitConfig(Settings):
+    """How a network is fitted. Raises InputError where a number is out of range."""
 
     architecture: str = "unrolled"
     settings: Mapping[str, Any] = field(default_factory=dict)  # of the architecture
@@ -23,8 +24,7 @@ class FitConfig:
     seed: int = 0
     mixed_precision: bool = False
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         for name in ("steps", "rate", "keypoints", "check_every", "patience"):
             if not getattr(self, name) > 0:
-                raise ValueError(f"training.{name} must be positive, got {getattr(self, name)}")
-        require_numbers(self)
+                raise InputError(f"training.{name} must be positive, got {getattr(self, name)}")

@@ -17,8 +17,9 @@ import torch
 
 from graphreg.anatomy.lung_ct.mask import find_lungs
 from graphreg.config import RegistrationConfig
+from graphreg.core.errors import InputError
 from graphreg.core.records import ImagePair, Landmarks
-from graphreg.io import InputError, read_landmarks, read_pair, read_volume
+from graphreg.io import read_landmarks, read_pair, read_volume
 from graphreg.phantom.known_pairs import Chest, breathing_pair, phantom_pair
 from graphreg.runtime.monitor import Progress
 from graphreg.runtime.signals import uninterrupted

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from graphreg.core.affine import Affine
 from graphreg.core.grid import Grid
-from graphreg.prealignment.masks import Affine, AlignmentConfig, align_masks
+from graphreg.prealignment.masks import AlignmentConfig, align_masks
 
 GRID = Grid((60, 70, 60), (4.0, 2.5, 3.5), (-120.0, -90.0, -100.0))
 SIZES_MM = torch.tensor([40.0, 60.0, 85.0], dtype=torch.float64)

@@ -23,9 +23,9 @@ from graphreg.cli.console import Terminated, ending_in_order
 from graphreg.core.records import Volume
 from graphreg.io import InputError, write_volume
 from graphreg.io.files import sweep
-from graphreg.io.results import read_record, write_result
 from graphreg.phantom import PhantomConfig, make_phantom
 from graphreg.runs.claim import LOCK, claim
+from graphreg.runs.results import read_record, write_result
 from graphreg.runtime.signals import uninterrupted
 from graphreg.study import task
 from graphreg.study.runner import run_study

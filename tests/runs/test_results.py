@@ -10,9 +10,12 @@ import torch
 from support.problems import OBLIQUE, noise
 
 from graphreg.io import InputError, read_transform
-from graphreg.io import results as module
+from graphreg.io.files import require_writable
+from graphreg.io.fingerprints import fingerprint
 from graphreg.io.guards import hdf5
-from graphreg.io.results import fingerprint, is_whole, read_record, require_writable, write_json, write_result
+from graphreg.io.json_text import write_json
+from graphreg.runs import results as module
+from graphreg.runs.results import is_whole, read_record, write_result
 
 NAMES = {"transform.h5", "warped.nii.gz", "keypoints.csv", "registration.json"}
 

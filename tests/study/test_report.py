@@ -17,8 +17,9 @@ from graphreg.cli.report import report
 from graphreg.core.records import DenseField, Displacements, Keypoints
 from graphreg.core.resampling import resample
 from graphreg.io import InputError, write_volume
-from graphreg.io.results import fingerprint, write_result
+from graphreg.io.fingerprints import fingerprint
 from graphreg.phantom import PhantomConfig, make_phantom
+from graphreg.runs.results import write_result
 
 pytest.importorskip("jinja2", reason="needs the extra [report]")
 pytest.importorskip("PIL", reason="needs the extra [report]")

@@ -13,9 +13,10 @@ from graphreg.core.grid import Grid
 from graphreg.core.records import DenseField, Landmarks, Volume
 from graphreg.io import write_landmarks, write_transform, write_volume
 from graphreg.io.datasets import Case, DataSet
-from graphreg.io.results import RECORD, TRANSFORM, read_record, write_json
+from graphreg.io.json_text import write_json
 from graphreg.runs.identity import is_same
 from graphreg.runs.predict import record_of
+from graphreg.runs.results import RECORD, TRANSFORM, read_record
 
 GRID = Grid((8, 9, 10), (2.0, 2.0, 3.0), (-5.0, 0.0, 10.0))
 CONFIG: RegistrationConfig = replace(INHALE_EXHALE, refinement=())

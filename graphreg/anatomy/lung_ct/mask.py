@@ -13,10 +13,11 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from graphreg.core.checks import require_numbers
+from graphreg.core.errors import InputError
 from graphreg.core.filters import gaussian
 from graphreg.core.grid import Grid, box, sample
 from graphreg.core.records import Volume
+from graphreg.core.settings import Settings
 
 Array = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -29,12 +30,12 @@ DARKEST = 0.05  # share of the lungs that is air rather than tissue, however ill
 MOST_VOXELS = 100_000  # that are looked at
 
 
-class LungsNotFoundError(ValueError):
+class LungsNotFoundError(InputError):
     """The image shows no lung."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaskConfig:
+class MaskConfig(Settings):
     spacing_mm: float = 2.0  # of the working copy
     air_hu: float = -320.0  # lung and air lie below
     gas_hu: float = -965.0  # median below: outside air or bowel gas, not lung
@@ -47,13 +48,12 @@ class MaskConfig:
     part: float = 0.15  # the second lung has at least this share of the first
     volume_ml: float = 200.0  # less than this is no lung
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         sizes = (self.spacing_mm, self.closing_mm, self.smoothing_mm, self.volume_ml)
         if min(sizes) <= 0:
-            raise ValueError(f"Mask spacing, closing, smoothing and volume must be positive, got {sizes} (mm, ml)")
+            raise InputError(f"Mask spacing, closing, smoothing and volume must be positive, got {sizes} (mm, ml)")
         if self.gas_hu >= self.air_hu:
-            raise ValueError(f"gas_hu must lie below air_hu, got {self.gas_hu} and {self.air_hu} HU")
-        require_numbers(self)
+            raise InputError(f"gas_hu must lie below air_hu, got {self.gas_hu} and {self.air_hu} HU")
 
 
 def find_lungs(volume: Volume, config: MaskConfig = MaskConfig()) -> Tensor:

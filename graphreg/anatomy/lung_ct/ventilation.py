@@ -20,29 +20,29 @@ from torch import Tensor
 
 from graphreg.analysis.quality import mask_volume_mm3
 from graphreg.analysis.regions import jacobian_on
-from graphreg.core.checks import require_numbers
+from graphreg.core.errors import InputError
 from graphreg.core.filters import gaussian
 from graphreg.core.grid import Grid, box
 from graphreg.core.records import DenseField, ImagePair, Volume
 from graphreg.core.resampling import Region, resample, resample_mask
+from graphreg.core.settings import Settings
 
 MAPS = ("jac", "hu", "hu_mass", "sacj", "integrated")
 
 
 @dataclass(frozen=True, kw_only=True)
-class VentilationConfig:
+class VentilationConfig(Settings):
     smoothing_mm: float = 4.0  # standard deviation, of Jacobian and HU within the lungs; 0 for none
     block_mm: float = 15.0  # edge of the blocks of the integrated form
     air_hu: tuple[float, float] = (-1000.0, -250.0)  # HU from which air is told, the lower end excluded
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         if not 0 <= self.smoothing_mm < math.inf:
-            raise ValueError(f"Smoothing must be a length in mm, not negative, got {self.smoothing_mm}")
+            raise InputError(f"Smoothing must be a length in mm, not negative, got {self.smoothing_mm}")
         if not 0 < self.block_mm < math.inf:
-            raise ValueError(f"Blocks must have a positive edge in mm, got {self.block_mm}")
+            raise InputError(f"Blocks must have a positive edge in mm, got {self.block_mm}")
         if not -1000 <= self.air_hu[0] < self.air_hu[1] < 0:
-            raise ValueError(f"The range of air must lie within -1000 and 0 HU, got {self.air_hu}")
-        require_numbers(self)
+            raise InputError(f"The range of air must lie within -1000 and 0 HU, got {self.air_hu}")
 
 
 @dataclass(frozen=True)

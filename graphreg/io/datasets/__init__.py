@@ -4,12 +4,12 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from graphreg.core.errors import PathInput, unsuitable
 from graphreg.io.datasets.case import Case, DataSet, problems_of
 from graphreg.io.datasets.dirlab import KINDS, read_dirlab
 from graphreg.io.datasets.learn2reg import read_learn2reg
 from graphreg.io.datasets.lung250m import read_lung250m
 from graphreg.io.datasets.manifest import read_manifest
-from graphreg.io.errors import PathInput, unsuitable
 
 __all__ = ["Case", "DataSet", "problems_of", "read_dataset"]
 

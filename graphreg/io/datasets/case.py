@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from graphreg.core.errors import InputError, PathInput, unsuitable
 from graphreg.core.grid import Grid
 from graphreg.core.records import ImagePair, Landmarks
-from graphreg.io.errors import InputError, PathInput, unsuitable
 from graphreg.io.images import read_grid, read_pair
 from graphreg.io.landmarks import read_landmarks, read_points
 

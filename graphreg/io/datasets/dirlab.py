@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from graphreg.core.errors import PathInput, unsuitable
 from graphreg.core.grid import Grid, Triple
 from graphreg.core.records import ImagePair, Volume
 from graphreg.io.datasets.case import MAIN, SIDES, Case, DataSet, read_table, refuse, voxels_to_mm
-from graphreg.io.errors import PathInput, unsuitable
 
 AIR_HU = -1024.0  # also what is added to the raw values, as everybody does: the authors do not tell
 COUNT = 300  # landmarks that the published errors are of

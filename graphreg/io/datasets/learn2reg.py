@@ -10,8 +10,8 @@ from pathlib import Path
 
 from torch import Tensor
 
+from graphreg.core.errors import PathInput, unsuitable
 from graphreg.io.datasets.case import MAIN, SIDES, Case, DataSet, read_table, refuse, voxels_to_mm
-from graphreg.io.errors import PathInput, unsuitable
 from graphreg.io.images import read_grid
 from graphreg.io.json_text import parse_json
 

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.torch_version import TorchVersion
 
+from graphreg.core.errors import PathInput, unsuitable
 from graphreg.core.records import Landmarks
 from graphreg.io.datasets.case import MAIN, SIDES, Case, DataSet, read_table, refuse, voxels_to_mm
-from graphreg.io.errors import PathInput, unsuitable
 
 IMAGE = r"(?:case_)?(\d{3})_[12]\.nii\.gz"
 POINTS = "lms_validation.pth"

@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from graphreg.core.errors import InputError, PathInput, unsuitable
 from graphreg.io.datasets.case import MAIN, SIDES, Case, DataSet, can_name_folder
 from graphreg.io.datasets.dirlab import COUNT, published_scan
-from graphreg.io.errors import InputError, PathInput, unsuitable
 from graphreg.io.json_text import parse_json
 
 LISTS = tuple(f"{side}_{MAIN}" for side in SIDES)

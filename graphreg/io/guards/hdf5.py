@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from graphreg.io.errors import PathInput
+from graphreg.core.errors import PathInput
 
 MAGIC = b"OHDR\x02"
 TIMES, PHASES = 0x20, 0x10

@@ -11,8 +11,8 @@ from typing import BinaryIO
 
 import numpy as np
 
+from graphreg.core.errors import PathInput, unsuitable
 from graphreg.core.grid import Grid
-from graphreg.io.errors import PathInput, unsuitable
 
 CHUNK = 1 << 24  # bytes, a multiple of every voxel size
 ZLIB_OR_GZIP = 47  # as zlib counts: the widest window, either header

@@ -11,7 +11,7 @@ import zlib
 from pathlib import Path
 from typing import NamedTuple
 
-from graphreg.io.errors import PathInput, unsuitable
+from graphreg.core.errors import PathInput, unsuitable
 from graphreg.io.guards.headers import ORIGIN_MM, require_bytes
 
 SUFFIXES = (".nii", ".nii.gz", ".hdr", ".img", ".hdr.gz", ".img.gz")

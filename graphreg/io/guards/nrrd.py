@@ -7,7 +7,7 @@ import math
 import re
 from pathlib import Path
 
-from graphreg.io.errors import PathInput, unsuitable
+from graphreg.core.errors import PathInput, unsuitable
 from graphreg.io.guards.headers import (
     beside,
     finite_numbers,

@@ -17,10 +17,11 @@ from test_cli import program
 from graphreg.anatomy.lung_ct.ventilation import VentilationConfig
 from graphreg.cli import main
 from graphreg.config import INHALE_EXHALE
+from graphreg.core.errors import InputError
 from graphreg.core.grid import Grid
 from graphreg.core.records import DenseField
 from graphreg.io import write_transform
-from graphreg.io.errors import InputError, exists
+from graphreg.io.files import exists
 from graphreg.phantom import PhantomConfig
 from graphreg.training.settings import FitConfig
 

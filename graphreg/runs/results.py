@@ -1,25 +1,18 @@
-"""The folder that holds one result: transform, warped image, keypoints, and last the record that marks it as finished.
-
-Also what tells whether a result can be written at all, and whether two inputs are the same.
-"""
+"""The folder of one result: transform, warped image, keypoints, and last the record that marks it as finished."""
 
 import errno
-import hashlib
-import json
-import math
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from graphreg.core.errors import PathInput
 from graphreg.core.records import DenseField, Displacements, Volume
-from graphreg.io.errors import PathInput, unsuitable
-from graphreg.io.files import atomic_path, write_text
+from graphreg.io.files import atomic_path
 from graphreg.io.images import write_volume
-from graphreg.io.json_text import parse_json
+from graphreg.io.json_text import parse_json, write_json
 from graphreg.io.landmarks import write_keypoints
 from graphreg.io.transforms import write_transform
 
@@ -28,8 +21,6 @@ INVERSE = "inverse_transform.h5"  # of symmetric registrations
 NAMES = (TRANSFORM, INVERSE, WARPED, KEYPOINTS, RECORD)  # in the order in which they come to their place
 VECTOR, VOXEL = 24, 2  # bytes of a transform and of an image before it is packed
 COMPLETE = ".complete"  # folder with a new result that is not yet in its place
-DETACHED = (".mhd", ".nhdr")  # text headers that name the files with the voxels
-TWINS = (".hdr", ".img")
 
 
 def write_result(
@@ -100,69 +91,3 @@ def is_whole(folder: PathInput, symmetric: bool = False) -> bool:
     """Whether a folder holds all files of a result."""
     names = (TRANSFORM, WARPED, KEYPOINTS, RECORD, *([INVERSE] if symmetric else []))
     return all((Path(folder) / name).is_file() for name in names)
-
-
-def write_json(path: PathInput, content: Mapping[str, Any]) -> None:
-    """Strict JSON, whole or not at all; numbers that are not finite become null."""
-    write_text(path, json.dumps(plain(content), indent=2, allow_nan=False) + "\n")
-
-
-def plain(value: Any) -> Any:
-    """A value as JSON gives it back: tuples are lists, NaN and infinity are None."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def fingerprint(path: PathInput) -> str:
-    """SHA-256 of a file, or of all files of a folder or of a header with its voxels elsewhere. Raises InputError."""
-    source = Path(path)
-    if not source.exists():
-        raise unsuitable(path, "an image file or DICOM series folder", "nothing")
-    files = image_files(source)
-    try:
-        digests = [_digest(file) for file in files]
-    except OSError as error:
-        raise unsuitable(path, "a file that can be read", error.strerror or "none") from None
-    if files == [source]:
-        return digests[0]
-    return hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()  # whatever the files are called
-
-
-def require_writable(path: PathInput, folder: bool = False) -> None:
-    """Raise InputError where a file, or files in a folder, cannot be written. Leaves nothing behind."""
-    target = Path(path)
-    if target.exists() and target.is_dir() != folder:
-        wanted, found = ("folder", "file") if folder else ("file", "folder")
-        raise unsuitable(path, f"a {wanted} to write to", f"a {found}")
-    place = target if folder else target.parent
-    while not place.exists():
-        place = place.parent
-    if not place.is_dir():
-        raise unsuitable(path, "a place in a folder", f"the file {place}")
-    try:
-        with tempfile.TemporaryFile(dir=place):
-            pass
-    except OSError as error:
-        raise unsuitable(path, "a place that can be written", f"{place}: {error.strerror}") from None
-
-
-def image_files(source: Path) -> list[Path]:
-    """All files that hold an image."""
-    if source.is_dir():
-        return sorted(file for file in source.iterdir() if file.is_file() and not file.name.startswith("."))
-    suffix = source.suffix.lower()
-    beside = (file for file in source.parent.iterdir() if file.is_file() and file != source)
-    if suffix in DETACHED:
-        header = source.read_text(encoding="utf-8", errors="replace")
-        return [source, *sorted(file for file in beside if file.name in header)]
-    if suffix in TWINS:
-        return [source, *(file for file in beside if file.stem == source.stem and file.suffix.lower() in TWINS)]
-    return [source]
-
-
-def _digest(file: Path) -> str:
-    with open(file, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
