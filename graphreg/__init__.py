@@ -17,7 +17,7 @@ Points are (x, y, z) in LPS millimetres, arrays are (D, H, W) = (z, y, x), motio
 """
 
 from graphreg.analysis.metrics import summarise, tre
-from graphreg.config import PRESETS, RegistrationConfig
+from graphreg.config import RegistrationConfig
 from graphreg.core.fields import jacobian_determinant
 from graphreg.core.grid import Grid
 from graphreg.core.records import DenseField, ImagePair, Landmarks, Volume
@@ -32,6 +32,7 @@ from graphreg.io import (
 )
 from graphreg.phantom import make_phantom
 from graphreg.pipeline import Registration, register
+from graphreg.presets import PRESETS
 
 __version__ = "0.5.0"
 

@@ -1,22 +1,28 @@
 """The lines of the algorithm.  ImagePair -> Registration
 
 Every level looks at the moving image through the motion found so far, on an isotropic working grid around the fixed
-lungs, and composes what is left: T_new(x) = T(x + u(x)).
+region, and composes what is left: T_new(x) = T(x + u(x)).
 """
 
+import warnings
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from graphreg.anatomy.lung_ct.doubts import Doubt, doubts
-from graphreg.assessment import assess
-from graphreg.config import LevelConfig, RefinementConfig, RegistrationConfig
-from graphreg.config import preset as named_preset
+from graphreg.analysis.assessment import assess
+from graphreg.anatomy import Anatomy
+from graphreg.anatomy.doubts import Doubt
+from graphreg.config import LevelConfig, RegistrationConfig
+from graphreg.core.affine import Affine
+from graphreg.core.errors import blaming
+from graphreg.core.estimate import Estimate, Trace
 from graphreg.core.fields import compose
 from graphreg.core.grid import Grid
-from graphreg.core.inversion import inconsistency_mm, invert, meet
+from graphreg.core.interop import as_mask, as_volume
+from graphreg.core.inversion import inconsistency_mm, inverse_consistent, invert
+from graphreg.core.prepared import PreparedPair, prepare_pair
+from graphreg.core.protocols import Subject
 from graphreg.core.records import (
     CostVolume,
     DenseField,
@@ -28,18 +34,12 @@ from graphreg.core.records import (
     Quality,
     Volume,
 )
-from graphreg.core.resampling import AIR_HU, identity, resample
+from graphreg.core.resampling import resample
 from graphreg.core.unfolding import unfold
-from graphreg.features.mind_ssc import describe
-from graphreg.interpolation.thin_plate import interpolate
-from graphreg.matching.cost_volume import compare
-from graphreg.matching.graph import connect
-from graphreg.refining import Trace, refine_field, refine_keypoints
+from graphreg.presets import preset as named_preset
 from graphreg.runtime.chunks import in_smaller_parts
 from graphreg.runtime.devices import choose_device, to_device
 from graphreg.runtime.monitor import Monitor, Progress, StageCost
-from graphreg.sampling.foerstner import detect
-from graphreg.scene import MARGIN_MM, Scene, about, find_masks, open_scene
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,13 +60,19 @@ class Registration:
 
     def warp(self, volume: Volume, labels: bool = False) -> Volume:
         """A volume in the moving image's space, resampled on the fixed grid; labels take the nearest value."""
-        outside = 0.0 if labels else AIR_HU
+        outside = 0.0 if labels else self.config.anatomy.value_outside(volume)
         return resample(volume, self.fixed_grid, self.field, outside=outside, nearest=labels)
+
+    def transform(self) -> Any:
+        """The motion as a SimpleITK transform: ``TransformPoint`` takes fixed LPS mm points to the moving image."""
+        from graphreg.io.transforms import to_transform
+
+        return to_transform(self.field)
 
     @property
     def doubts(self) -> tuple[Doubt, ...]:
         """Why the result should not be trusted; empty where nothing speaks against it."""
-        return doubts(self.quality)
+        return self.config.anatomy.doubts(self.quality)
 
     def account(self) -> dict[str, Any]:
         """What a record tells of it: device, parts, stages (seconds, memory), keypoints, quality, traces."""
@@ -75,7 +81,7 @@ class Registration:
             "parts": self.parts,
             "stages": {name: asdict(cost) for name, cost in self.stages.items()},
             "keypoints": len(self.keypoints.keypoints),
-            "quality": asdict(self.quality),
+            "quality": self.quality.figures(),
             "trustworthy": not self.doubts,
             "warnings": [asdict(doubt) for doubt in self.doubts],
             "refinement": self.traces,
@@ -83,9 +89,12 @@ class Registration:
 
 
 def register(
-    pair: ImagePair,
-    preset: str = "inhale-exhale",
+    fixed: Any,
+    moving: Any = None,
     *,
+    fixed_mask: Any = None,
+    moving_mask: Any = None,
+    preset: str = "inhale-exhale",
     config: RegistrationConfig | None = None,
     regulariser: str | None = None,
     device: str = "auto",
@@ -95,19 +104,24 @@ def register(
     """Motion from the fixed to the moving image, in mm.
 
     Args:
-        pair: two scans of one patient in HU; lung masks that it lacks are found automatically.
+        fixed: an ``ImagePair``; or the fixed image, whatever ``Volume`` can be made of (SimpleITK, nibabel, MONAI,
+            TorchIO), with ``moving`` and, as wanted, masks of both beside it.
         preset: name of the settings, see ``graphreg.PRESETS``; ``config`` takes their place where it is given.
-        regulariser: name of the regulariser in place of the one of the settings.
+        regulariser: name of the regulariser in place of that of every level.
         device: ``auto``, ``cpu``, ``cuda`` or, of several GPUs, ``cuda:1``.
         seed: of the points that a refinement looks at; recorded with the result.
         progress: called with the name of each stage as it starts and the share of the run that is done.
 
     Raises:
-        ValueError: unknown preset, regulariser or device; a mask too small for 50 keypoints.
-        LungsNotFoundError: no mask is given and no lung is found.
+        InputError: an unknown preset, regulariser or device; an image that the anatomy of the settings does not find
+            its region in; a mask too small for 50 keypoints.
     """
+    if isinstance(moving, str):
+        warnings.warn("give the preset by its name: register(pair, preset=...)", DeprecationWarning, stacklevel=2)
+        moving, preset = None, moving
+    pair = fixed if isinstance(fixed, ImagePair) else _as_pair(fixed, moving, fixed_mask, moving_mask)
     config = config or named_preset(preset)
-    config = replace(config, regulariser=regulariser) if regulariser else config
+    config = config.with_regulariser(regulariser) if regulariser else config
     target = choose_device(device)
     steps = 3 + (2 if config.symmetric else 1) * (1 + 6 * len(config.levels) + len(config.refinement))
 
@@ -119,24 +133,35 @@ def register(
     return replace(done, parts=parts)
 
 
+def _as_pair(fixed: Any, moving: Any, fixed_mask: Any, moving_mask: Any) -> ImagePair:
+    sides = []
+    for side, image, mask in (("fixed", fixed, fixed_mask), ("moving", moving, moving_mask)):
+        with blaming(side):
+            volume = as_volume(image)
+            sides.append((volume, None if mask is None else as_mask(mask, volume.grid)))
+    return ImagePair(sides[0][0], sides[1][0], sides[0][1], sides[1][1])
+
+
 def _register(pair: ImagePair, config: RegistrationConfig, monitor: Monitor, seed: int) -> Registration:
-    masks = find_masks(pair, config, monitor)
-    scene = open_scene(pair, masks, config, monitor)
-    field, keypoints, traces = _find_motion(scene, seed)
-    backward, apart_mm = None, None
+    subjects = find_regions(pair, config.anatomy, monitor)
+    prepared = prealign(subjects, config, monitor)
+    estimate, traces = estimate_motion(prepared, config, monitor, seed)
+    field, backward, apart_mm = estimate.motion, None, None
     if config.symmetric:
-        backward, apart_mm = _look_back(field, pair, masks, scene, seed)
-        field = meet(field, backward)
+        swapped = prealign((subjects[1], subjects[0]), config, monitor)
+        backward = estimate_motion(swapped, config, monitor, seed)[0].motion
+        apart_mm = float(inconsistency_mm(field, backward, prepared.fixed_mask, prepared.fixed_grid).mean())
+        field = inverse_consistent(field, backward)
     with monitor.stage("unfolding"):
-        field = unfold(field, scene.fixed_lungs(field.grid), config.smallest_jacobian)
+        field = unfold(field, prepared.fixed_region(field.grid), config.smallest_jacobian)
         backward = backward and invert(field, backward.grid).field
-    points_mm = keypoints.keypoints.points_mm
-    keypoints = replace(keypoints, vectors_mm=field(points_mm) - points_mm)
+    found = estimate.displacements
+    points_mm = found.keypoints.points_mm
     with monitor.stage("quality"):
-        quality = assess(scene, pair, masks, field, apart_mm)
+        quality = assess(prepared, subjects, field, config.anatomy.figures(*subjects), apart_mm)
     return Registration(
         field=field,
-        keypoints=keypoints,
+        keypoints=replace(found, vectors_mm=field(points_mm) - points_mm),
         fixed_grid=pair.fixed.grid,
         config=config,
         quality=quality,
@@ -148,70 +173,79 @@ def _register(pair: ImagePair, config: RegistrationConfig, monitor: Monitor, see
     )
 
 
-def _look_back(
-    forward: DenseField, pair: ImagePair, masks: tuple[Tensor, Tensor], scene: Scene, seed: int
-) -> tuple[DenseField, float]:
-    """The motion from the moving to the fixed image, and how far from the inverse of the other it is on average."""
-    swapped = ImagePair(pair.moving, pair.fixed)
-    backward = _find_motion(open_scene(swapped, (masks[1], masks[0]), scene.config, scene.monitor), seed)[0]
-    apart_mm = inconsistency_mm(forward, backward, scene.fixed_mask, scene.fixed_grid)
-    return backward, float(apart_mm.mean())
+def find_regions(pair: ImagePair, anatomy: Anatomy, monitor: Monitor) -> tuple[Subject, Subject]:
+    """Stage 0: both images with their regions, those of the pair or found where it has none."""
+    with monitor.stage("mask"):
+        with blaming("fixed"):
+            fixed = _subject(pair.fixed, pair.fixed_mask, anatomy)
+        with blaming("moving"):
+            return fixed, _subject(pair.moving, pair.moving_mask, anatomy)
 
 
-def _find_motion(scene: Scene, seed: int) -> tuple[DenseField, Displacements, dict[str, Trace]]:
-    """Stages 1 to 7: the motion, the displacements of the last level and the traces of the refinement."""
-    start: Motion = scene.start
-    passes = {name: [r for r in scene.config.refinement if r.objective == name] for name in ("costs", "features")}
-    for level in scene.config.levels:
-        last = level is scene.config.levels[-1]
-        motion, found, traces = _run_level(start, level, scene, passes["costs"] if last else [], seed)
-        start = motion
-    for config in passes["features"]:
-        with scene.monitor.stage("refinement"):
-            motion, traces[config.name] = refine_field(motion, config, scene, seed)
-    return motion, found, traces
+def _subject(image: Volume, mask: torch.Tensor | None, anatomy: Anatomy) -> Subject:
+    if mask is None:
+        return Subject(image, anatomy.find(image))
+    anatomy.check_region(image, mask)
+    return Subject(image, mask)
 
 
-def _run_level(
-    motion: Motion, level: LevelConfig, scene: Scene, passes: list[RefinementConfig], seed: int
-) -> tuple[DenseField, Displacements, dict[str, Trace]]:
-    """Stages 1 to 6 on one working grid: the motion so far, composed with what is left of it."""
-    stage = scene.monitor.stage
-    costs, graph = observe(motion, level, scene)
+def prealign(subjects: tuple[Subject, Subject], config: RegistrationConfig, monitor: Monitor) -> PreparedPair:
+    """Stage 0: where the search starts from, and the images as the levels look at them."""
+    fixed, moving = subjects
+    with monitor.stage("alignment"):
+        start = Affine.identity()
+        for step in config.prealignment:
+            start = step(fixed, moving, start)
+    windows = config.anatomy.window(fixed.image, fixed.mask), config.anatomy.window(moving.image, moving.mask)
+    return prepare_pair(fixed, moving, start, windows, config.field_spacing_mm)
+
+
+def estimate_motion(
+    pair: PreparedPair, config: RegistrationConfig, monitor: Monitor, seed: int
+) -> tuple[Estimate, dict[str, Trace]]:
+    """Stages 1 to 7: the motion with what the last level has seen, and the traces of the refinement."""
+    motion: Motion = pair.start
+    for level in config.levels:
+        estimate = run_level(motion, level, pair, monitor)
+        motion = estimate.motion
     traces = {}
-    with stage("regulariser"):
-        found = level.regulariser(scene.config.regulariser)(costs, graph)
-    for config in passes:
-        with stage("refinement"):
-            found, traces[config.name] = refine_keypoints(found, costs, graph, config, seed)
-    del costs
-    with stage("spline"):
-        left = interpolate(found, scene.field_grid, level.spline)
-        return compose(motion, left), found, traces
+    for refine in config.refinement:
+        with monitor.stage("refinement"):
+            estimate, traces[refine.name] = refine(estimate, pair, seed)
+    return estimate, traces
+
+
+def run_level(motion: Motion, level: LevelConfig, pair: PreparedPair, monitor: Monitor) -> Estimate:
+    """Stages 1 to 6 on one working grid: the motion so far, composed with what is left of it."""
+    costs, graph = observe(motion, level, pair, monitor)
+    with monitor.stage("regulariser"):
+        found = level.regulariser(costs, graph)
+    with monitor.stage("spline"):
+        moved = compose(motion, level.interpolator(found, pair.field_grid))
+    return Estimate(motion, moved, found, costs, graph, level.interpolator)
 
 
 def observe(
-    motion: Motion, level: LevelConfig, scene: Scene, keypoints: Keypoints | None = None
+    motion: Motion, level: LevelConfig, pair: PreparedPair, monitor: Monitor, keypoints: Keypoints | None = None
 ) -> tuple[CostVolume, KeypointGraph]:
     """Stages 1 to 4 on one working grid: what the images say of the motion that is left, keypoint by keypoint.
 
-    Keypoints may be given in place of those that are detected.
+    Keypoints may be given in place of those that are sampled.
     """
-    stage = scene.monitor.stage
-    grid = scene.working_grid(level.spacing_mm, wide=level.costs.radius_mm > MARGIN_MM)
-    with stage("keypoints"), about("fixed image"):
-        fixed = resample(scene.prepared(level.spacing_mm)[0], grid, identity)
-        mask = scene.fixed_lungs(grid)
-        keypoints = keypoints or detect(fixed, mask, level.keypoints)
+    stage = monitor.stage
+    grid = pair.working_grid(level.spacing_mm, level.matcher.radius_mm)
+    with stage("keypoints"), blaming("fixed"):
+        fixed, mask = pair.fixed_on(grid, level.spacing_mm), pair.fixed_region(grid)
+        keypoints = keypoints or level.sampler(fixed, mask)
     with stage("descriptors"):
-        fixed_features = describe(fixed, level.descriptors)
-        del fixed  # the descriptors of both images are most of the memory of a run
-        moving = resample(scene.prepared(level.spacing_mm)[1], grid, motion)
-        moving_features = describe(moving, level.descriptors)
+        fixed_features = level.features(fixed, mask)
+        del fixed  # the features of both images are most of the memory of a run
+        moving = pair.moving_on(grid, level.spacing_mm, motion)
+        moving_features = (level.moving_features or level.features)(moving, mask)  # it lies where the fixed one does
         del moving
     with stage("cost volume"):
-        costs = compare(fixed_features, moving_features, keypoints, level.costs, weights=mask)
+        costs = level.matcher(fixed_features, moving_features, keypoints, mask)
         del fixed_features, moving_features
     with stage("graph"):
-        graph = connect(keypoints, level.graph)
+        graph = level.graph(keypoints)
     return costs, graph

@@ -6,9 +6,9 @@ from torch import Tensor
 
 from graphreg.core.filters import gaussian
 from graphreg.core.records import Volume
-from graphreg.features.normalised import NormalisationConfig, normalise
+from graphreg.features.normalised import NormalisedIntensities
 
-LOCAL = NormalisationConfig(window_mm=3.0, noise_hu=40.0)  # noise of ordinary scans decides little
+LOCAL = NormalisedIntensities(window_mm=3.0, noise=40.0)  # noise of ordinary scans decides little
 AROUND_MM = 8.0  # standard deviation of the neighbourhood of a place
 
 
@@ -35,7 +35,7 @@ def local_ncc(fixed: Volume, moving: Volume, mask: Tensor, around_mm: float = AR
     """
     if not fixed.grid == moving.grid or mask.shape != fixed.data.shape:
         raise ValueError(f"Images and mask must lie on one grid, got {fixed.grid}, {moving.grid}, {tuple(mask.shape)}")
-    f, m = (normalise(volume, mask, LOCAL).data[0] for volume in (fixed, moving))
+    f, m = (LOCAL(volume, mask).data[0] for volume in (fixed, moving))
     sigma = [around_mm / s for s in reversed(fixed.grid.spacing_mm)]
     norm = (gaussian(f * f, sigma) * gaussian(m * m, sigma)).clamp_min_(1e-12).sqrt_()
     return gaussian(f * m, sigma).div_(norm).clamp_(-1, 1) * mask

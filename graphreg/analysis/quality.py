@@ -16,12 +16,6 @@ def similarity(fixed: FeatureVolume, moving: FeatureVolume, mask: Tensor) -> flo
     return 1 - total / len(fixed.data)
 
 
-def mask_volume_mm3(mask: Tensor, grid: Grid) -> float:
-    """Volume of the set voxels."""
-    x, y, z = grid.spacing_mm
-    return float(mask.sum()) * x * y * z
-
-
 @dataclass(frozen=True)
 class Regularity:
     """How a field changes volumes inside a mask."""

@@ -1,4 +1,4 @@
-"""What a motion does to the volume of regions of the fixed image: both lungs, or the labels of any label map.
+"""What a motion does to the volume of regions of the fixed image, such as the labels of any label map.
 
 A region has the moving volume of the integral of det(dT/dx) over it.
 """
@@ -7,18 +7,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from scipy import ndimage
 from torch import Tensor
 
-from graphreg.analysis.quality import mask_volume_mm3
 from graphreg.core.fields import FLOOR, jacobian_determinant
-from graphreg.core.grid import Grid, box
+from graphreg.core.grid import Grid, mask_volume_mm3
 from graphreg.core.records import DenseField, Volume
 from graphreg.core.resampling import identity, resample
-
-PART = 0.15  # the second lung has at least this share of the first
-APART = 0.25  # and its centre lies away from the first's by this share of the width of both
 
 
 @dataclass(frozen=True)
@@ -64,18 +58,6 @@ def log_jacobian(jacobian: Tensor) -> Tensor:
     return jacobian.clamp(min=FLOOR).log()
 
 
-def lung_regions(mask: Tensor, grid: Grid) -> dict[str, Tensor]:
-    """Masks (D, H, W) of both lungs, the patient's left and the right one.
-
-    The lungs are the two largest parts of the mask, if they lie side by side, else the halves of its width.
-    """
-    part = box(mask)
-    inside, left = mask[part], torch.zeros_like(mask)
-    left[part] = _left(inside, _x_mm(grid.part(part)).to(inside.device))
-    regions = {"lungs": mask, "left lung": left, "right lung": mask & ~left}
-    return {name: region for name, region in regions.items() if bool(region.any())}
-
-
 def label_regions(labels: Tensor) -> Iterator[tuple[int, Tensor]]:
     """Number and mask (D, H, W) of each label in a map (D, H, W) of whole numbers; 0 is none."""
     return ((number, labels == number) for number in labels.unique().tolist() if number)
@@ -96,25 +78,3 @@ def _spread(values: Tensor) -> Spread:
         return Spread(np.nan, np.nan, np.nan, 0.0)
     known_percent = 100 * known.size / values.numel()
     return Spread(float(known.mean()), float(known.std()), float(np.median(known)), known_percent)
-
-
-def _x_mm(grid: Grid) -> Tensor:
-    """Position (D, H, W) from the patient's right to left."""
-    like = torch.empty(0)
-    return torch.cat([grid.points_mm(like, slab)[..., 0].clone() for slab in grid.slabs()])
-
-
-def _left(inside: Tensor, x_mm: Tensor) -> Tensor:
-    """The part of a mask that is the left lung."""
-    low, high = x_mm[inside].aminmax()
-    labels, _ = ndimage.label(inside.cpu().numpy())
-    sizes = np.bincount(labels.ravel(), minlength=3)
-    sizes[0] = 0
-    parts = torch.from_numpy(labels).to(inside.device)
-    one, other = (parts == int(n) for n in np.argsort(sizes)[:-3:-1])
-    if other.sum() >= PART * one.sum():
-        right, left = sorted((one, other), key=lambda lung: x_mm[lung].mean().item())
-        ends = x_mm[right].mean(), x_mm[left].mean()
-        if ends[1] - ends[0] > APART * (high - low):
-            return left | (inside & ~right & (x_mm > (ends[0] + ends[1]) / 2))
-    return inside & (x_mm > (low + high) / 2)

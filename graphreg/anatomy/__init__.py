@@ -1,1 +1,11 @@
-"""What is known of an organ, and nowhere else."""
+"""What is known of an organ, and nowhere else: anatomies by their name in TOML."""
+
+from collections.abc import Callable
+
+from graphreg.anatomy.base import Anatomy
+from graphreg.anatomy.lung_ct import LungCT
+from graphreg.anatomy.whole import Whole
+
+__all__ = ["ANATOMIES", "Anatomy", "LungCT", "Whole"]
+
+ANATOMIES: dict[str, Callable[[], Anatomy]] = {"lung-ct": LungCT, "whole": Whole}

@@ -9,7 +9,7 @@ import torch
 import typer
 from torch import Tensor
 
-from graphreg.analysis.quality import mask_volume_mm3, regularity
+from graphreg.analysis.quality import regularity
 from graphreg.analysis.regions import Region, jacobian_on, log_jacobian
 from graphreg.anatomy.lung_ct.ventilation import (
     MAPS,
@@ -24,7 +24,7 @@ from graphreg.cli import options
 from graphreg.cli.console import say
 from graphreg.cli.maps import Scene, files_of, hu_lungs, lungs_of, mask_file_mm3, naming, origin
 from graphreg.core.errors import unsuitable
-from graphreg.core.grid import Grid
+from graphreg.core.grid import Grid, mask_volume_mm3
 from graphreg.core.records import ImagePair
 from graphreg.io import read_pair, read_transform, read_volume
 from graphreg.io.maps import read_labels, require_own

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from graphreg import __version__
-from graphreg.analysis.quality import mask_volume_mm3
 from graphreg.analysis.regions import Region, label_regions, lung_regions, measure
 from graphreg.anatomy.lung_ct.doubts import LUNG_HU
 from graphreg.anatomy.lung_ct.mask import find_lungs
 from graphreg.core.errors import InputError, unsuitable
+from graphreg.core.grid import mask_volume_mm3
 from graphreg.core.records import DenseField, Volume
 from graphreg.core.resampling import identity, resample_mask
 from graphreg.io import read_mask, read_volume

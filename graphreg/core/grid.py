@@ -163,6 +163,12 @@ def mask_points_mm(mask: Tensor, grid: Grid) -> Tensor:
     return grid.to_mm(mask.nonzero().double())
 
 
+def mask_volume_mm3(mask: Tensor, grid: Grid) -> float:
+    """Volume of the set voxels."""
+    x, y, z = grid.spacing_mm
+    return float(mask.sum()) * x * y * z
+
+
 def sample(data: Tensor, grid: Grid, points_mm: Tensor, outside: float | None = None, nearest: bool = False) -> Tensor:
     """Values (C, ...) of a dense array (C, D, H, W) on a grid at points (..., 3) in mm, trilinear or nearest.
 

@@ -69,7 +69,7 @@ def inconsistency_mm(forward: Motion, backward: Motion, mask: Tensor, grid: Grid
     return (backward(forward(points_mm)) - points_mm).norm(dim=1)
 
 
-def meet(forward: DenseField, backward: DenseField) -> DenseField:
+def inverse_consistent(forward: DenseField, backward: DenseField) -> DenseField:
     """The mean of a map and of the inverse of the one found the other way, fixed -> moving, on the grid of the first.
 
     Where the second has no inverse, as beyond its image, the first stands alone.

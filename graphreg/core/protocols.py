@@ -6,13 +6,14 @@ be inherited or registered to be passed in Python; a line in the registry of its
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
 
 from graphreg.core.affine import Affine
 from graphreg.core.grid import Grid
+from graphreg.core.intensities import IntensityWindow
 from graphreg.core.records import (
     CostVolume,
     DenseField,
@@ -22,6 +23,10 @@ from graphreg.core.records import (
     Keypoints,
     Volume,
 )
+
+if TYPE_CHECKING:
+    from graphreg.core.estimate import Estimate, Trace
+    from graphreg.core.prepared import PreparedPair
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +67,11 @@ class Matcher(Protocol):
     @property
     def radius_mm(self) -> float:
         """Largest displacement per axis."""
+        ...
+
+    @property
+    def step_mm(self) -> float:
+        """Distance of neighbouring labels."""
         ...
 
     def __call__(
@@ -107,6 +117,19 @@ class Objective(Protocol):
         ...
 
 
+class Refinement(Protocol):
+    """Stage 7: one pass for this pair."""
+
+    @property
+    def name(self) -> str:
+        """By which its trace is told, and which settings are its own."""
+        ...
+
+    def __call__(self, estimate: "Estimate", pair: "PreparedPair", seed: int) -> tuple["Estimate", "Trace"]:
+        """A better estimate, and its objective from the start on; the seed is that of random draws."""
+        ...
+
+
 class RegionFinder(Protocol):
     """Of an anatomy: the region of an image to look at."""
 
@@ -118,8 +141,8 @@ class RegionFinder(Protocol):
 class Window(Protocol):
     """Of an anatomy: the intensities that tell something."""
 
-    def limits(self, volume: Volume, mask: Tensor | None = None) -> tuple[float, float]:
-        """Lowest and highest intensity, of an image and the region (D, H, W) bool in it."""
+    def __call__(self, volume: Volume, mask: Tensor | None = None) -> IntensityWindow:
+        """That of an image, by the region (D, H, W) bool in it where it depends on that."""
         ...
 
 

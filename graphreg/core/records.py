@@ -3,8 +3,8 @@
 Points are (x, y, z) in LPS millimetres, arrays are (D, H, W), motion runs fixed -> moving.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 
 import torch
 from torch import Tensor
@@ -31,7 +31,7 @@ class Volume:
     """A scalar image. Raises ValueError where the data does not fit the grid or is not finite."""
 
     grid: Grid
-    data: Tensor  # (D, H, W), HU
+    data: Tensor  # (D, H, W)
 
     def __post_init__(self) -> None:
         _require(tuple(self.data.shape) == self.grid.shape, f"Volume data must be {self.grid.shape}", self.data.shape)
@@ -51,7 +51,7 @@ class Volume:
 
 @dataclass(frozen=True, eq=False)
 class ImagePair:
-    """Two scans of one patient with their lung masks; None means the mask is found automatically."""
+    """Two images, and the regions to look at; None means that the anatomy finds the region."""
 
     fixed: Volume
     moving: Volume
@@ -107,6 +107,11 @@ class CostVolume:
     def __post_init__(self) -> None:
         need = (len(self.keypoints), *self.labels.shape)
         _require(tuple(self.costs.shape) == need, f"Costs must be {need}", tuple(self.costs.shape))
+
+    @property
+    def step_mm(self) -> float:
+        """Distance of neighbouring labels."""
+        return self.labels.spacing_mm[0]
 
     @property
     def offsets_mm(self) -> Tensor:
@@ -192,27 +197,28 @@ class Landmarks:
 
 @dataclass(frozen=True, eq=False)
 class Quality:
-    """What can be said of a registration without landmarks; shares are of the fixed lung mask.
+    """What can be said of a registration without landmarks; shares are of the fixed region.
 
-    ``analysis.doubts`` tells what of it should not be trusted.
+    ``anatomy`` holds what the anatomy adds, by name. Anatomies tell what of it should not be trusted.
     """
 
-    similarity_before: float  # mean agreement of the descriptors in [0, 1] after pre-alignment alone
+    similarity_before: float  # mean agreement of descriptors in [0, 1] after pre-alignment alone
     similarity_after: float
     ncc_before: float  # correlation of the intensities, likewise
     ncc_after: float
-    local_ncc: float  # mean over the lungs of the correlation around each place; low where the images do not match
-    matched_percent: float  # of the lungs where it is above a half
-    seen_percent: float  # of the lungs that lie in the moving image
-    lung_dice: float  # overlap of the fixed mask and the moving one seen through the motion
+    local_ncc: float  # mean over the region of the correlation around each place; low where the images do not match
+    matched_percent: float  # of the region where it is above a half
+    seen_percent: float  # of the region that lies in the moving image
+    mask_dice: float  # overlap of the fixed mask and the moving one seen through the motion
     folding_percent: float
     sdlogj: float  # standard deviation of the logarithm of the Jacobian
     mean_jacobian: float
     volume_ratio: float  # moving over fixed mask volume: what the mean Jacobian should be
-    fixed_lung_ml: float
-    fixed_lung_median_hu: float
-    fixed_lung_tissue_percent: float  # of the mask, denser than lung
-    moving_lung_ml: float
-    moving_lung_median_hu: float
-    moving_lung_tissue_percent: float
+    anatomy: Mapping[str, float] = field(default_factory=dict)
     inverse_consistency_mm: float | None = None  # mean |B(F(x)) - x| of the two motions that a symmetric one is made of
+
+    def figures(self) -> dict[str, float | None]:
+        """All figures by name, those of the anatomy among them."""
+        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "anatomy"}
+        consistency = own.pop("inverse_consistency_mm")
+        return {**own, **self.anatomy, "inverse_consistency_mm": consistency}

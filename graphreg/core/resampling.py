@@ -8,11 +8,11 @@ from torch import Tensor
 
 from graphreg.core.filters import gaussian
 from graphreg.core.grid import Grid, box, sample
+from graphreg.core.intensities import IntensityWindow
 from graphreg.core.lattice import linear, linear_within, same_axes, transfer
 from graphreg.core.records import DenseField, Motion, Volume
 
 Region = tuple[slice, slice, slice]  # indices (z, y, x)
-AIR_HU = -1024.0
 
 
 def resample(volume: Volume, grid: Grid, motion: Motion, outside: float | None = None, nearest: bool = False) -> Volume:
@@ -62,12 +62,12 @@ def crop(volume: Volume, part: Region) -> Volume:
     return Volume(volume.grid.part(part), volume.data[part])
 
 
-def prepare(volume: Volume, spacing_mm: float, window_hu: tuple[float, float]) -> Volume:
+def prepare(volume: Volume, spacing_mm: float, window: IntensityWindow) -> Volume:
     """The volume with intensities cut to a window, smoothed to what a grid of that spacing can hold."""
     # a Gaussian of 0.42 pixels is about the blur of a pixel: the variance missing to that of the coarser grid
     sigma = [0.42 * max(spacing_mm**2 - s**2, 0.0) ** 0.5 / s for s in reversed(volume.grid.spacing_mm)]
     sigma = [s if s > 0.2 else 0.0 for s in sigma]
-    return Volume(volume.grid, gaussian(volume.data.clamp(*window_hu), sigma))  # without a name, which would keep it
+    return Volume(volume.grid, gaussian(window(volume.data), sigma))  # without a name, which would keep it
 
 
 def identity(points_mm: Tensor) -> Tensor:

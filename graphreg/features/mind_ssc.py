@@ -42,7 +42,7 @@ STEPS_AND_STARTS = _read_from()
 
 
 @dataclass(frozen=True, kw_only=True)
-class DescriptorConfig(Settings):
+class MindSSC(Settings):
     """Shape of the descriptor. Raises InputError where a number is out of range."""
 
     dilation_mm: float = 1.5  # distance of the six neighbours, rounded to voxels
@@ -52,18 +52,17 @@ class DescriptorConfig(Settings):
         if self.dilation_mm <= 0 or self.radius_mm < 0:
             raise InputError(f"descriptor lengths must be positive in mm, got {self.dilation_mm} and {self.radius_mm}")
 
+    def __call__(self, volume: Volume, mask: Tensor | None = None) -> FeatureVolume:
+        """MIND-SSC (12, D, H, W) of a volume on an isotropic grid, in the mask and outside.
 
-def describe(volume: Volume, config: DescriptorConfig = DescriptorConfig()) -> FeatureVolume:
-    """MIND-SSC (12, D, H, W) of a volume on an isotropic grid.
-
-    Raises:
-        ValueError: the grid is not isotropic.
-    """
-    spacing = volume.grid.spacing_mm
-    if not volume.grid.is_isotropic:
-        raise ValueError(f"Descriptors need an isotropic grid, got a spacing of {spacing} mm (x, y, z)")
-    dilation = max(round(config.dilation_mm / spacing[0]), 1)
-    return FeatureVolume(volume.grid, mind_ssc(volume.data, dilation, round(config.radius_mm / spacing[0])))
+        Raises:
+            ValueError: the grid is not isotropic.
+        """
+        spacing = volume.grid.spacing_mm
+        if not volume.grid.is_isotropic:
+            raise ValueError(f"Descriptors need an isotropic grid, got a spacing of {spacing} mm (x, y, z)")
+        dilation = max(round(self.dilation_mm / spacing[0]), 1)
+        return FeatureVolume(volume.grid, mind_ssc(volume.data, dilation, round(self.radius_mm / spacing[0])))
 
 
 def mind_ssc(data: Tensor, dilation: int, radius: int) -> Tensor:

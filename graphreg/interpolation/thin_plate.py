@@ -25,9 +25,11 @@ from graphreg.runtime.chunks import rows, single_thread
 NEAR = 3  # steps of the lattice from a knot within which every point of it is evaluated
 BLOCK = 8  # points of a lattice along each axis that are evaluated together
 
+Spline = Callable[[Tensor], Tensor]  # points (M, 3) in mm to displacements (M, 3) in mm
+
 
 @dataclass(frozen=True, kw_only=True)
-class SplineConfig(Settings):
+class ThinPlate(Settings):
     """How closely the spline follows the keypoints. Raises InputError where a number is out of range."""
 
     smoothness_mm: float = 1.0  # 0 interpolates the keypoints exactly
@@ -38,26 +40,40 @@ class SplineConfig(Settings):
             need = "spline needs smoothness_mm and lattice_mm of at least 0"
             raise InputError(f"{need}, got {self.smoothness_mm} and {self.lattice_mm}")
 
+    def __call__(self, displacements: Displacements, grid: Grid) -> DenseField:
+        """Displacement at every voxel of a grid.
 
-def interpolate(displacements: Displacements, grid: Grid, config: SplineConfig = SplineConfig()) -> DenseField:
-    """Displacement at every voxel of a grid.
+        Raises:
+            InputError: fewer than four keypoints, all in one plane, or coinciding ones that are to be interpolated.
+        """
+        spline, like = self.fit(displacements), displacements.vectors_mm
+        if self.lattice_mm == 0:
+            return DenseField(grid, _everywhere(spline, grid, like))
+        lattice, wide = (grid.with_spacing(step * self.lattice_mm) for step in (1, 2))
+        field = transfer(_everywhere(spline, wide, like), wide, lattice, (cubic,) * 3)
+        near = _near(displacements.keypoints, lattice)
+        z, y, x = near.unbind(1)
+        field[:, z, y, x] = _at(spline, lattice, near).T
+        return DenseField(grid, transfer(field, lattice, grid, (cubic,) * 3))
 
-    Raises:
-        ValueError: fewer than four keypoints, all in one plane, or coinciding ones that are to be interpolated.
-    """
-    spline = fit(displacements, config)
-    like = displacements.vectors_mm
-    if config.lattice_mm == 0:
-        return DenseField(grid, _everywhere(spline, grid, like))
-    lattice, wide = (grid.with_spacing(step * config.lattice_mm) for step in (1, 2))
-    field = transfer(_everywhere(spline, wide, like), wide, lattice, (cubic,) * 3)
-    near = _near(displacements.keypoints, lattice)
-    z, y, x = near.unbind(1)
-    field[:, z, y, x] = _at(spline, lattice, near).T
-    return DenseField(grid, transfer(field, lattice, grid, (cubic,) * 3))
+    def fit(self, displacements: Displacements) -> Spline:
+        """The spline itself: points (M, 3) in mm to displacements (M, 3) in mm. Raises InputError as above."""
+        knots = displacements.keypoints.points_mm.double()
+        centre = knots.mean(0)
+        knots = knots - centre
+        smoothness = self.smoothness_mm / displacements.confidence.double()
+        weights, affine = _solve(knots, displacements.vectors_mm.double(), smoothness)
+        dtype = displacements.vectors_mm.dtype
+
+        def spline(points_mm: Tensor) -> Tensor:
+            parts = (points_mm.double() - centre).split(rows(len(knots), knots.device))
+            smooth = ((affine[0] + p @ affine[1:]).to(dtype) - _potential(p, knots, weights, dtype) for p in parts)
+            return torch.cat(list(smooth))
+
+        return spline
 
 
-def _everywhere(spline: Callable[[Tensor], Tensor], grid: Grid, like: Tensor) -> Tensor:
+def _everywhere(spline: Spline, grid: Grid, like: Tensor) -> Tensor:
     """The spline (3, D, H, W) at every voxel of a grid."""
     field = like.new_empty(3, *grid.shape)
     for slab in grid.slabs():
@@ -77,7 +93,7 @@ def _near(keypoints: Keypoints, lattice: Grid) -> Tensor:
     return box_max(occupied, (NEAR,) * 3).nonzero()
 
 
-def _at(spline: Callable[[Tensor], Tensor], grid: Grid, index: Tensor) -> Tensor:
+def _at(spline: Spline, grid: Grid, index: Tensor) -> Tensor:
     """The spline (n, 3) at voxels (n, 3) of a grid, block by block: points at work together lie together."""
     blocks = index // BLOCK
     order = ((blocks[:, 0] * grid.shape[1] + blocks[:, 1]) * grid.shape[2] + blocks[:, 2]).argsort(stable=True)
@@ -85,22 +101,6 @@ def _at(spline: Callable[[Tensor], Tensor], grid: Grid, index: Tensor) -> Tensor
     out = torch.empty_like(values)
     out[order] = values
     return out
-
-
-def fit(displacements: Displacements, config: SplineConfig = SplineConfig()) -> Callable[[Tensor], Tensor]:
-    """The spline itself: points (M, 3) in mm to displacements (M, 3) in mm."""
-    knots = displacements.keypoints.points_mm.double()
-    centre = knots.mean(0)
-    knots = knots - centre
-    smoothness = config.smoothness_mm / displacements.confidence.double()
-    weights, affine = _solve(knots, displacements.vectors_mm.double(), smoothness)
-    dtype = displacements.vectors_mm.dtype
-
-    def spline(points_mm: Tensor) -> Tensor:
-        parts = (points_mm.double() - centre).split(rows(len(knots), knots.device))
-        return torch.cat([(affine[0] + p @ affine[1:]).to(dtype) - _potential(p, knots, weights, dtype) for p in parts])
-
-    return spline
 
 
 def _potential(points: Tensor, knots: Tensor, weights: Tensor, dtype: torch.dtype) -> Tensor:
@@ -121,7 +121,7 @@ def _solve(knots: Tensor, values: Tensor, smoothness: Tensor) -> tuple[Tensor, T
     count = len(knots)
     plane = torch.linalg.eigvalsh(knots.T @ knots)  # three points are in one; the factors do not see it for rounding
     if bool(plane[0] <= 1e-10 * plane[2]):
-        raise ValueError(f"A spline needs at least 4 keypoints that are not in one plane, got {count}")
+        raise InputError(f"A spline needs at least 4 keypoints that are not in one plane, got {count}")
     system = torch.cdist(knots, knots, compute_mode="donot_use_mm_for_euclid_dist").neg_()
     system.diagonal().add_(smoothness)
     q, r = torch.linalg.qr(torch.cat((torch.ones_like(knots[:, :1]), knots), 1))
@@ -135,5 +135,5 @@ def _solve(knots: Tensor, values: Tensor, smoothness: Tensor) -> tuple[Tensor, T
     affine = torch.linalg.solve_triangular(r, q.T @ values - along.T @ weights, upper=True)
     left = values - system @ weights - affine[0] - knots @ affine[1:]
     if bool(failed) or not bool(left.abs().amax() < 1e-3):
-        raise ValueError("A spline without smoothness needs keypoints that do not coincide")
+        raise InputError("A spline without smoothness needs keypoints that do not coincide")
     return weights, affine

@@ -1,1 +1,16 @@
-"""Stages 3 and 4: costs of displacements, and which keypoints are neighbours."""
+"""Stages 3 and 4: costs of displacements, and which keypoints are neighbours; each way by its name in TOML."""
+
+from collections.abc import Callable
+
+from graphreg.core.protocols import Connector
+from graphreg.matching.cost_volume import DisplacementSearch
+from graphreg.matching.graph import NearestNeighbours
+from graphreg.matching.lattice_graph import SixNeighbours
+
+__all__ = ["GRAPHS", "MATCHERS", "DisplacementSearch", "NearestNeighbours", "SixNeighbours"]
+
+MATCHERS = {"cost-volume": DisplacementSearch}
+GRAPHS: dict[str, Callable[[], Connector]] = {"nearest": NearestNeighbours, "six-neighbours": SixNeighbours}
+    "nearest": NearestNeighbours,
+    "six-neighbours": SixNeighbours,
+}

@@ -10,13 +10,13 @@ lattice of the label step: a window of moving descriptors is gathered once and s
 their products stay in the cache of a CPU, where they are summed over the patch at once.
 """
 
-import math
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from graphreg.core.cubes import label_grid
 from graphreg.core.errors import InputError
 from graphreg.core.grid import Grid
 from graphreg.core.records import CostVolume, FeatureVolume, Keypoints
@@ -27,7 +27,7 @@ MOST_STEPS = 32  # of a cube to either side: 65 x 65 x 65 labels for every keypo
 
 
 @dataclass(frozen=True, kw_only=True)
-class CostConfig(Settings):
+class DisplacementSearch(Settings):
     """The cube of displacements. Raises InputError where a number is out of range."""
 
     radius_mm: float = 16.0  # largest displacement per axis
@@ -44,51 +44,42 @@ class CostConfig(Settings):
         if not 0 <= self.patch <= MOST_STEPS:
             raise InputError(f"cost patch must be within 0 and {MOST_STEPS}, got {self.patch}")
 
+    def __call__(
+        self, fixed: FeatureVolume, moving: FeatureVolume, keypoints: Keypoints, weights: Tensor | None = None
+    ) -> CostVolume:
+        """Costs of displacing each keypoint of the fixed features within the moving features.
 
-def compare(
-    fixed: FeatureVolume,
-    moving: FeatureVolume,
-    keypoints: Keypoints,
-    config: CostConfig = CostConfig(),
-    weights: Tensor | None = None,
-) -> CostVolume:
-    """Costs of displacing each keypoint of the fixed features within the moving features.
+        Both live on one isotropic grid along the LPS axes; keypoints and label step are rounded to its voxels, see
+        ``labels`` of the result. Beyond the grid its border goes on. ``weights`` (D, H, W) >= 0 say how much a voxel
+        counts in the patch of a keypoint, all alike where there are none: with those of an organ, a patch at its border
+        does not look at what moves otherwise.
 
-    Both live on one isotropic grid along the LPS axes; keypoints and label step are rounded to its voxels, see
-    ``labels`` of the result. Beyond the grid its border goes on. ``weights`` (D, H, W) >= 0 say how much a voxel counts
-    in the patch of a keypoint, all alike where there are none: with those of the lung, a patch at the pleura does not
-    look at the chest wall, which moves otherwise.
+        Symmetric costs are the mean of these and of the mirrored backward ones, which compare the moving patch at p
+        with the fixed patch at p - d (corrField; Heinrich et al. 2015): they agree where motion is locally constant.
 
-    Symmetric costs are the mean of these and of the mirrored backward ones, which compare the moving patch at p with
-    the fixed patch at p - d (corrField; Heinrich et al. 2015): they agree where the motion is locally constant.
+        Raises:
+            ValueError: the grids or the weights differ in shape, or are not isotropic along the LPS axes.
+        """
+        _require_shared_lattice(fixed.grid, moving.grid)
+        weights = _weights(weights, fixed)
+        costs = _correlate(fixed, moving, weights, keypoints, self)
+        if not self.symmetric:
+            return costs
+        backward = _correlate(moving, fixed, weights, keypoints, self).costs.flip(1, 2, 3)  # p - d, patch by -o
+        return CostVolume(keypoints, costs.labels, costs.costs.add_(backward).mul_(0.5))
 
-    Raises:
-        ValueError: the grids or the weights differ in shape, or are not isotropic along the LPS axes.
-    """
-    _require_shared_lattice(fixed.grid, moving.grid)
+
+def _weights(weights: Tensor | None, features: FeatureVolume) -> Tensor:
+    """Weights (D, H, W) of the voxels of features. Raises ValueError where they are of another shape."""
     if weights is None:
-        weights = torch.ones(fixed.grid.shape, device=fixed.data.device)
-    if tuple(weights.shape) != fixed.grid.shape:
-        raise ValueError(f"Patch weights must be {fixed.grid.shape}, got {tuple(weights.shape)}")
-    weights = weights.to(fixed.data)
-    costs = _correlate(fixed, moving, weights, keypoints, config)
-    if not config.symmetric:
-        return costs
-    backward = _correlate(moving, fixed, weights, keypoints, config).costs.flip(1, 2, 3)  # p - d, patch by -o
-    return CostVolume(keypoints, costs.labels, costs.costs.add_(backward).mul_(0.5))
-
-
-def label_grid(radius_mm: float, step_mm: float) -> Grid:
-    """The cube of displacements as a grid: label (z, y, x) stands for the displacement at its position.
-
-    The radius is rounded up to whole steps.
-    """
-    reach = max(math.ceil(radius_mm / step_mm - 1e-6), 1)
-    return Grid((2 * reach + 1,) * 3, (step_mm,) * 3, (-reach * step_mm,) * 3)
+        weights = torch.ones(features.grid.shape, device=features.data.device)
+    if tuple(weights.shape) != features.grid.shape:
+        raise ValueError(f"Patch weights must be {features.grid.shape}, got {tuple(weights.shape)}")
+    return weights.to(features.data)
 
 
 def _correlate(
-    anchor: FeatureVolume, search: FeatureVolume, weights: Tensor, keypoints: Keypoints, config: CostConfig
+    anchor: FeatureVolume, search: FeatureVolume, weights: Tensor, keypoints: Keypoints, config: DisplacementSearch
 ) -> CostVolume:
     spacing = anchor.grid.spacing_mm[0]
     stride = max(round(config.step_mm / spacing), 1)

@@ -19,7 +19,7 @@ CHUNK = 2048  # rows of the distance matrix at once; bounds memory
 
 
 @dataclass(frozen=True, kw_only=True)
-class GraphConfig(Settings):
+class NearestNeighbours(Settings):
     """Neighbourhood of a keypoint. Raises InputError where a number is out of range."""
 
     neighbours: int = 10  # k, without the point itself; 0 leaves every keypoint alone
@@ -28,27 +28,28 @@ class GraphConfig(Settings):
         if self.neighbours < 0:
             raise InputError(f"graph.neighbours must be at least 0, got {self.neighbours}")
 
+    def __call__(self, keypoints: Keypoints) -> KeypointGraph:
+        """Directed graph in which each keypoint hears its k nearest neighbours, nearest first.
 
-def connect(keypoints: Keypoints, config: GraphConfig = GraphConfig()) -> KeypointGraph:
-    """Directed graph in which each keypoint hears its k nearest neighbours, nearest first.
+        Raises:
+            InputError: there are no more keypoints than neighbours wanted.
+        """
+        k, points_mm = self.neighbours, keypoints.points_mm
+        if len(keypoints) <= k:
+            raise InputError(f"{k} neighbours need at least {k + 1} keypoints, got {len(keypoints)}")
+        if k == 0:
+            return KeypointGraph(keypoints, torch.empty(2, 0, dtype=torch.int64, device=points_mm.device))
+        targets = torch.arange(len(keypoints), device=points_mm.device).repeat_interleave(k)
+        return KeypointGraph(keypoints, torch.stack((_nearest(points_mm, k).flatten(), targets)))
 
-    Raises:
-        ValueError: there are no more keypoints than neighbours wanted.
-    """
-    k = config.neighbours
-    if len(keypoints) <= k:
-        raise ValueError(f"{k} neighbours need at least {k + 1} keypoints, got {len(keypoints)}")
-    points_mm = keypoints.points_mm
-    if k == 0:
-        return KeypointGraph(keypoints, torch.empty(2, 0, dtype=torch.int64, device=points_mm.device))
+
+def _nearest(points_mm: Tensor, k: int) -> Tensor:
+    """Indices (N, k) of the nearest other points (N, 3), by what is fastest where they are."""
     if points_mm.device.type == "cpu":
-        sources = nearest_scipy(points_mm, k)
-    elif points_mm.device.type == "cuda" and k < 100 and find_spec("torch_cluster"):
-        sources = nearest_cluster(points_mm, k)
-    else:
-        sources = nearest_torch(points_mm, k)
-    targets = torch.arange(len(keypoints), device=points_mm.device).repeat_interleave(k)
-    return KeypointGraph(keypoints, torch.stack((sources.flatten(), targets)))
+        return nearest_scipy(points_mm, k)
+    if points_mm.device.type == "cuda" and k < 100 and find_spec("torch_cluster"):
+        return nearest_cluster(points_mm, k)
+    return nearest_torch(points_mm, k)
 
 
 def nearest_scipy(points_mm: Tensor, k: int) -> Tensor:

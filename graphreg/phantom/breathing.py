@@ -87,7 +87,7 @@ class Breathing:
 
 
 @dataclass(frozen=True, eq=False)
-class Inverse:
+class BreathingInverse:
     """The way back from exhale to inhale, started from a coarse lattice of it; error far below 0.01 mm."""
 
     breathing: Breathing
@@ -105,13 +105,13 @@ class Inverse:
         return sample(self.volume_change, self.lattice, points_mm)[0]
 
 
-def invert(breathing: Breathing, grid: Grid, step_mm: float = 8.0) -> Inverse:
+def inverse_breathing(breathing: Breathing, grid: Grid, step_mm: float = 8.0) -> BreathingInverse:
     """Inverse of the motion for the points of a grid."""
     lattice = Grid.covering(grid.corners_mm(), step_mm, 30)
     points = lattice.points_mm(torch.zeros(())).reshape(-1, 3)
     back = breathing.inverse(points, points, 25) - points
     change = breathing.jacobian(points)
-    return Inverse(breathing, lattice, back.T.reshape(3, *lattice.shape), change.reshape(1, *lattice.shape))
+    return BreathingInverse(breathing, lattice, back.T.reshape(3, *lattice.shape), change.reshape(1, *lattice.shape))
 
 
 def draw_breathing(rng: np.random.Generator, thorax: Thorax, lift_mm: tuple[float, float]) -> Breathing:

@@ -16,7 +16,7 @@ from graphreg.core.fields import jacobian_determinant
 from graphreg.core.grid import Grid
 from graphreg.core.inversion import pull_back
 from graphreg.core.records import DenseField, Displacements, Keypoints, Landmarks
-from graphreg.interpolation.thin_plate import SplineConfig, fit
+from graphreg.interpolation.thin_plate import ThinPlate
 
 LATTICE_MM = 3.0  # the motion is a field so far apart and linear between: that field is the exact truth
 MARGIN_MM = 40.0  # of the lattice around the lungs: where the moving lungs may lie
@@ -69,7 +69,7 @@ def _carried(rng: np.random.Generator, points_mm: Tensor, box: Box, measured: La
     keypoints = Keypoints(measured.fixed_mm[chosen])
     vectors_mm = measured.moving_mm[chosen] - keypoints.points_mm
     smoothness = _log_uniform(rng, SMOOTHNESS_MM)
-    spline = fit(Displacements(keypoints, vectors_mm, torch.ones(len(chosen))), SplineConfig(smoothness_mm=smoothness))
+    spline = ThinPlate(smoothness_mm=smoothness).fit(Displacements(keypoints, vectors_mm, torch.ones(len(chosen))))
     there = box.relative(points_mm)
     mirror = rng.random() < 0.5  # left for right
     if mirror:
@@ -148,7 +148,7 @@ def _unfolded(field: DenseField, more_mm: Tensor, lungs_mm: Tensor) -> DenseFiel
 
 
 @dataclass(frozen=True, eq=False)
-class Inverse:
+class ExactInverse:
     """The way back of a field. Callable: points (..., 3) moving -> fixed, both in mm."""
 
     field: DenseField
@@ -163,8 +163,8 @@ class Inverse:
         return torch.cat(parts).reshape(points_mm.shape)
 
 
-def invert(field: DenseField) -> Inverse:
+def exact_inverse(field: DenseField) -> ExactInverse:
     """The inverse of a field that does not fold where its lattice holds both ends."""
     points_mm = field.grid.points_mm(field.displacement_mm)
     back_mm = pull_back(field, points_mm, points_mm, 20) - points_mm
-    return Inverse(field, DenseField(field.grid, back_mm.movedim(-1, 0).contiguous()))
+    return ExactInverse(field, DenseField(field.grid, back_mm.movedim(-1, 0).contiguous()))

@@ -13,18 +13,19 @@ from torch import Tensor
 from graphreg.core.fields import jacobian_determinant
 from graphreg.core.filters import gaussian
 from graphreg.core.grid import Grid, mask_points_mm, sample
+from graphreg.core.intensities import IntensityWindow
 from graphreg.core.lattice import linear, transfer
 from graphreg.core.records import DenseField, ImagePair, Landmarks, Motion, Volume
 from graphreg.core.resampling import crop, identity, prepare, region, resample, resample_mask
 from graphreg.phantom import PhantomConfig, make_phantom
-from graphreg.phantom.breaths import Inverse, draw_breath, invert
+from graphreg.phantom.breaths import ExactInverse, draw_breath, exact_inverse
 
 FIELD_OF_VIEW_MM = 22.0  # around the lungs
 TISSUE_HU = 40.0
 SOFT_MM = 0.7  # width over which tissue takes the place of lung
 NOISE_HU = (5.0, 80.0)  # range of its standard deviation
 SPOTS_MM = 25.0  # size of the places that are noisier or less noisy than others
-NO_WINDOW_HU = (-1024.0, 3071.0)
+WINDOW = IntensityWindow(-1024.0, 3071.0)  # of a scanner
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +66,7 @@ def breathing_pair(rng: np.random.Generator, chest: Chest, measured: tuple[Landm
     chest = _resized(rng, chest)
     lungs_mm = mask_points_mm(chest.lungs, chest.scan.grid)[::7]
     breath = draw_breath(rng, lungs_mm, measured)
-    back = invert(breath)
+    back = exact_inverse(breath)
     corners_mm = torch.cat((lungs_mm, breath(lungs_mm)))
     grids = [_field_of_view(rng, corners_mm) for _ in range(2)]
     inhale, inhale_mask = _seen(chest, grids[0], rng)
@@ -100,18 +101,18 @@ def _field_of_view(rng: np.random.Generator, points_mm: Tensor) -> Grid:
 
 def _seen(chest: Chest, grid: Grid, rng: np.random.Generator) -> tuple[Volume, Tensor]:
     """The scan as another scanner sees it, and its lungs."""
-    soft = prepare(chest.scan, _finest(grid), NO_WINDOW_HU)
+    soft = prepare(chest.scan, _finest(grid), WINDOW)
     data = resample(soft, grid, identity).data
     return _noisy(Volume(grid, data), rng), resample_mask(chest.lungs, chest.scan.grid, grid, identity)
 
 
 def _breathed_out(
-    chest: Chest, breath: DenseField, back: Inverse, grid: Grid, rng: np.random.Generator
+    chest: Chest, breath: DenseField, back: ExactInverse, grid: Grid, rng: np.random.Generator
 ) -> tuple[Volume, Tensor]:
     """The moving image and its lungs."""
     own = chest.scan.grid
     change = jacobian_determinant(breath)[None]
-    soft = prepare(chest.scan, _finest(grid), NO_WINDOW_HU)
+    soft = prepare(chest.scan, _finest(grid), WINDOW)
     lungs = gaussian(chest.lungs.float(), [SOFT_MM / s for s in reversed(own.spacing_mm)])
     data = resample(soft, grid, identity).data
     still = sample(lungs[None], own, grid.points_mm(data), 0.0)[0]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from graphreg.core.filters import gaussian
 from graphreg.core.grid import Grid, sample
-from graphreg.phantom.breathing import Breathing, Inverse, invert
+from graphreg.phantom.breathing import Breathing, BreathingInverse, inverse_breathing
 from graphreg.phantom.thorax import Thorax, core_tissue, occupancy, wall_tissue
 from graphreg.phantom.vessels import Plumbing, Tubes
 
@@ -47,7 +47,7 @@ def draw_texture(rng: np.random.Generator, thorax: Thorax, step_mm: float) -> tu
 
 def render(chest: Chest, grid: Grid, breathing: Breathing | None) -> tuple[Tensor, Tensor]:
     """HU (D, H, W) without noise, and the mask of the lungs, at inhale (no breathing) or exhale."""
-    back = None if breathing is None else invert(breathing, grid)
+    back = None if breathing is None else inverse_breathing(breathing, grid)
     parts = []
     for slab in grid.slabs():
         points = grid.points_mm(torch.zeros(()), slab).reshape(-1, 3)
@@ -56,7 +56,9 @@ def render(chest: Chest, grid: Grid, breathing: Breathing | None) -> tuple[Tenso
     return _draw_tubes(hu, chest.plumbing, grid, breathing), mask
 
 
-def _paint(chest: Chest, points_mm: Tensor, breathing: Breathing | None, back: Inverse | None) -> tuple[Tensor, Tensor]:
+def _paint(
+    chest: Chest, points_mm: Tensor, breathing: Breathing | None, back: BreathingInverse | None
+) -> tuple[Tensor, Tensor]:
     """HU (N,) without vessels and whether it is lung (N,), at points (N, 3) of an image."""
     thorax, hu = chest.thorax, torch.zeros(len(points_mm))
     frame = points_mm if breathing is None else breathing.wall_inverse(points_mm)

@@ -1,1 +1,10 @@
-"""Stage 0: where the search starts from."""
+"""Stage 0: where the search starts from, each way by its name in TOML; ``config`` puts block matching together."""
+
+from graphreg.prealignment.centres import Centres
+from graphreg.prealignment.landmarks import LandmarkAlignment
+from graphreg.prealignment.masks import MaskAlignment
+from graphreg.prealignment.none import Unmoved
+
+__all__ = ["PREALIGNMENTS", "Centres", "LandmarkAlignment", "MaskAlignment", "Unmoved"]
+
+PREALIGNMENTS = {"masks": MaskAlignment, "centres": Centres, "landmarks": LandmarkAlignment, "none": Unmoved}

@@ -1,7 +1,8 @@
-"""Stage 7: what a refinement makes small, each by its name."""
+"""Stage 7: passes of refinement for this one pair, each by its name in TOML."""
 
-from graphreg.refinement.cost_cubes import CostCubes, CubeConfig
-from graphreg.refinement.feature_difference import FeatureConfig, FeatureDifference
-from graphreg.refinement.protocol import Objective
+from graphreg.refinement.dense import DenseRefinement
+from graphreg.refinement.keypoints import KeypointRefinement
 
-__all__ = ["CostCubes", "CubeConfig", "FeatureConfig", "FeatureDifference", "Objective"]
+__all__ = ["REFINEMENTS", "DenseRefinement", "KeypointRefinement"]
+
+REFINEMENTS = {"keypoints": KeypointRefinement, "dense": DenseRefinement}

@@ -5,18 +5,19 @@ their data in each step; they are judged by what is always the same part, and th
 returned, be they those at the start.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from graphreg.core.errors import InputError
+from graphreg.core.estimate import Trace
+from graphreg.core.protocols import Objective
 from graphreg.core.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
-class DescentConfig(Settings):
+class Descent(Settings):
     """How far and how fast. Raises InputError where a number is out of range."""
 
     iterations: int = 40
@@ -30,19 +31,19 @@ class DescentConfig(Settings):
 
 
 @dataclass(frozen=True, eq=False)
-class Descent:
+class Minimum:
     """Where a descent ended."""
 
     parameters: Tensor  # the best that were judged
-    trace: tuple[float, ...]  # objective at the start, then at every judgement
+    trace: Trace  # objective at the start, then at every judgement
 
 
-def descend(
-    objective: Callable[[Tensor, torch.Generator | None], Tensor],
+def minimise(
+    objective: Objective,
     start: Tensor,
-    config: DescentConfig = DescentConfig(),
+    config: Descent = Descent(),
     seed: int = 0,
-) -> Descent:
+) -> Minimum:
     """Parameters with a lower objective than at the start, or those of the start where none is found."""
     generator = torch.Generator().manual_seed(seed)
     parameters = start.detach().clone().requires_grad_()
@@ -59,9 +60,9 @@ def descend(
             if value < min(trace):
                 best = parameters.detach().clone()
             trace.append(value)
-    return Descent(best, tuple(trace))
+    return Minimum(best, tuple(trace))
 
 
 @torch.no_grad()
-def _judged(objective: Callable[[Tensor, torch.Generator | None], Tensor], parameters: Tensor) -> float:
+def _judged(objective: Objective, parameters: Tensor) -> float:
     return float(objective(parameters, None))

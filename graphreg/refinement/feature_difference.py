@@ -2,11 +2,11 @@
 
     E(v) = mean_x |f(x) - m(x + u(x))|^2 + s R(u),   u = B v,
 
-over points x of the lung. f are features of the fixed image and m of the moving one as it looks through the motion so
+over points x of the region. f are features of the fixed image and m of the moving one as it looks through the motion so
 far: MIND, intensities normalised in their neighbourhood (whose mean squared difference is twice one less the local
 correlation), or intensities. B is a quadratic B-spline on a control grid, R the diffusion or bending energy of u per
-volume of lung. Points outside the lungs carry no data: the chest wall, which slides, pulls nothing along, and the
-motion goes on smoothly beyond the pleura.
+volume of the region. Points outside it carry no data: what slides along its border pulls nothing along, and the motion
+goes on smoothly beyond.
 
 Gradients of the features are those of linear interpolation, or of the plane through jittered samples around the point
 (linearised multi-sampling; Jiang et al., ICCV 2019), which see further than the next voxel.
@@ -33,7 +33,7 @@ PARTS = 2  # of the points, which cores share
 
 
 @dataclass(frozen=True, kw_only=True)
-class FeatureConfig(Settings):
+class Comparison(Settings):
     """Points, control grid and smoothness. Raises InputError where a setting is unknown or a number out of range."""
 
     control_mm: float = 3.0  # spacing of the control grid
@@ -59,9 +59,7 @@ class FeatureDifference:
     Raises ValueError where features and weights differ in shape or no voxel counts.
     """
 
-    def __init__(
-        self, fixed: FeatureVolume, moving: FeatureVolume, weights: Tensor, config: FeatureConfig = FeatureConfig()
-    ):
+    def __init__(self, fixed: FeatureVolume, moving: FeatureVolume, weights: Tensor, config: Comparison = Comparison()):
         if not (fixed.grid == moving.grid and fixed.data.shape == moving.data.shape):
             raise ValueError(f"Both features need one grid, got {fixed.grid} and {moving.grid}")
         if tuple(weights.shape) != fixed.grid.shape or not bool(weights.any()):
@@ -73,7 +71,7 @@ class FeatureDifference:
         z, y, x = self._voxels.unbind(1)
         self._fixed = fixed.data[:, z, y, x]
         self._weights = weights[z, y, x].to(fixed.data)
-        # the penalty is an integral over the control grid per volume of lung: a wider margin changes nothing
+        # the penalty is an integral over the control grid per volume of the region: a wider margin changes nothing
         self._share = config.control_mm**3 / (len(self._voxels) * math.prod(self.grid.spacing_mm))
 
     def start(self) -> Tensor:

@@ -1,9 +1,15 @@
-"""Stage 5: regularisers, each by its name."""
+"""Stage 5: regularisers, each by its name in TOML and on the command line."""
 
 from graphreg.regularisers.belief_propagation import BeliefPropagation
 from graphreg.regularisers.graphregnet import GraphRegNet
 from graphreg.regularisers.independent import Independent
 from graphreg.regularisers.mean_field import MeanField
-from graphreg.regularisers.protocol import Regulariser
 
-__all__ = ["BeliefPropagation", "GraphRegNet", "Independent", "MeanField", "Regulariser"]
+__all__ = ["REGULARISERS", "BeliefPropagation", "GraphRegNet", "Independent", "MeanField"]
+
+REGULARISERS = {
+    "graphregnet": GraphRegNet,
+    "belief-propagation": BeliefPropagation,
+    "mean-field": MeanField,
+    "none": Independent,
+}

@@ -13,10 +13,10 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components, minimum_spanning_tree
 from torch import Tensor
 
+from graphreg.core.cubes import confidence, soft_argmin
 from graphreg.core.errors import InputError
 from graphreg.core.records import CostVolume, Displacements, KeypointGraph
 from graphreg.core.settings import Settings
-from graphreg.regularisers.protocol import confidence, soft_argmin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,11 +35,11 @@ class BeliefPropagation(Settings):
     def __call__(self, costs: CostVolume, graph: KeypointGraph) -> Displacements:
         """Soft minimum of the min-marginals of each keypoint."""
         parents, edge_mm = spanning_forest(graph, graph.lengths_mm)
-        step = costs.labels.spacing_mm[0]
+        step = costs.step_mm
         weights = (step / self.slack_mm) ** 2 / 2 * graph.typical_mm / torch.maximum(edge_mm, 0.1 * graph.typical_mm)
         energies = min_marginals(costs.costs * self.data_weight, parents, weights.to(costs.costs))
-        mean, variance = soft_argmin(energies / self.temperature, costs.labels)
-        return Displacements(costs.keypoints, mean, confidence(variance, costs.labels))
+        mean, variance = soft_argmin(energies / self.temperature, costs.step_mm)
+        return Displacements(costs.keypoints, mean, confidence(variance, costs.step_mm))
 
 
 def spanning_forest(graph: KeypointGraph, weights: Tensor) -> tuple[Tensor, Tensor]:

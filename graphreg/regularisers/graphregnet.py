@@ -31,5 +31,5 @@ class GraphRegNet:
 
         network = load(self.weights, costs.costs.device)
         points_mm = costs.keypoints.points_mm.to(costs.costs)
-        seen = network(costs.costs, points_mm, graph.edge_index, costs.labels.spacing_mm[0])
+        seen = network(costs.costs, points_mm, graph.edge_index, costs.step_mm)
         return Displacements(costs.keypoints, seen.vectors_mm, seen.confidence)

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
+from graphreg.core.cubes import confidence, soft_argmin
 from graphreg.core.errors import InputError
 from graphreg.core.records import CostVolume, Displacements, KeypointGraph
 from graphreg.core.settings import Settings
-from graphreg.regularisers.protocol import confidence, soft_argmin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,5 +20,5 @@ class Independent(Settings):
 
     def __call__(self, costs: CostVolume, graph: KeypointGraph) -> Displacements:
         """Displacement of each keypoint by the soft minimum of its own costs."""
-        mean, variance = soft_argmin(costs.costs * self.data_weight, costs.labels)
-        return Displacements(costs.keypoints, mean, confidence(variance, costs.labels))
+        mean, variance = soft_argmin(costs.costs * self.data_weight, costs.step_mm)
+        return Displacements(costs.keypoints, mean, confidence(variance, costs.step_mm))

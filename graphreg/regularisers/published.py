@@ -13,10 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from graphreg.core.cubes import moments
 from graphreg.core.filters import correlate, gaussian_kernel
 from graphreg.core.lattice import linear
 from graphreg.regularisers.edge_conv import EdgeConv
-from graphreg.regularisers.protocol import Prediction, moments
+from graphreg.regularisers.prediction import Prediction
 from graphreg.runtime.chunks import rows
 
 COST_SCALE = 10.0  # brings mean squared descriptor differences near one

@@ -23,8 +23,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
-from graphreg.core.cubes import boltzmann, expectation, label_steps, look_up
-from graphreg.regularisers.protocol import Prediction
+from graphreg.core.cubes import boltzmann, costs_at, expectation, label_steps
+from graphreg.regularisers.prediction import Prediction
 from graphreg.runtime.chunks import rows
 
 DATA_WEIGHT = 200.0  # a_i before anything is learned
@@ -92,7 +92,7 @@ class UnrolledNet(nn.Module):
         state = self._begin(problem)
         for sweep in self.sweeps:
             state = sweep(state, problem)
-        looks = DATA_WEIGHT * look_up(problem.costs, state.mean / step_mm)
+        looks = DATA_WEIGHT * around(problem.costs, state.mean / step_mm)
         out = self.last(torch.cat((state.features, _relative(looks)), 1))
         vectors_mm = state.mean + NUDGE * step_mm * torch.tanh(out[:, :3])
         shares = state.shares(problem) if beliefs else None
@@ -131,7 +131,7 @@ class Sweep(nn.Module):
         pull = (self.log_coupling + coupling.clamp(-5, 5)).exp()
         mean, variance, _ = infer(problem, weight, pull, centre)
         new = State(state.features, weight, pull, centre, mean, variance)
-        looks = DATA_WEIGHT * look_up(problem.costs, mean / step)
+        looks = DATA_WEIGHT * around(problem.costs, mean / step)
         depth = (looks[:, LOOKS // 2] - DATA_WEIGHT * problem.least) / 10
         news = (new.spread(step), (mean - centre).norm(dim=1) / step, pull.log(), weight.log(), depth.clamp_max(5))
         seen = torch.cat((state.features, heard, torch.stack(news, 1), _relative(looks)), 1)
@@ -198,6 +198,12 @@ def infer(problem: Problem, weight: Tensor, coupling: Tensor, centre_mm: Tensor)
     found = [expectation(boltzmann(c, least, w), problem.step_mm, b, m) for c, least, w, b, m in parts]
     mean, variance, mass = (torch.cat(column) for column in zip(*found, strict=True))
     return mean, variance, mass
+
+
+def around(costs: Tensor, where: Tensor) -> Tensor:
+    """Costs (N, 27) around displacements (N, 3) in label steps, a step apart along each axis."""
+    axis = torch.arange(-1.0, 2.0, device=costs.device, dtype=costs.dtype)
+    return costs_at(costs, where[:, None] + torch.cartesian_prod(axis, axis, axis))
 
 
 def _relative(looks: Tensor) -> Tensor:

@@ -1,16 +1,18 @@
 """What makes two results the same.  Inputs, settings -> the part of a record that is known before the work"""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from graphreg import __version__
-from graphreg.config import RegistrationConfig
+from graphreg.anatomy import ANATOMIES, Anatomy
+from graphreg.config import RegistrationConfig, as_record
+from graphreg.core.errors import InputError
 from graphreg.io.fingerprints import fingerprint
 from graphreg.io.json_text import plain
+from graphreg.presets import PRESETS
 
 ROLES = ("fixed", "moving", "fixed_mask", "moving_mask")  # of the inputs that a registration depends on
 SAME = ("graphreg", "configuration", "seed")  # besides their contents, whatever their names
@@ -22,9 +24,19 @@ def identity_of(files: Mapping[str, Path | None], config: RegistrationConfig, se
         "graphreg": __version__,
         "torch": torch.__version__,
         "inputs": {role: file and {"path": str(file), "sha256": fingerprint(file)} for role, file in files.items()},
-        "configuration": asdict(config),
+        "configuration": as_record(config),
         "seed": seed,
     }
+
+
+def anatomy_of(record: Mapping[str, Any]) -> Anatomy:
+    """The anatomy, as it comes, that a record names; that of the first preset where it names none, as before 0.6."""
+    configuration = record.get("configuration")
+    told = configuration.get("anatomy") if isinstance(configuration, Mapping) else None
+    kind = told.get("kind") if isinstance(told, Mapping) else None
+    if isinstance(kind, str) and kind not in ANATOMIES:
+        raise InputError(f"an anatomy among {', '.join(ANATOMIES)} needed, found {kind}")
+    return ANATOMIES[kind]() if isinstance(kind, str) else next(iter(PRESETS.values())).anatomy
 
 
 def is_same(found: Mapping[str, Any] | None, record: Mapping[str, Any]) -> bool:

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from graphreg.analysis.regions import jacobian_on, log_jacobian
-from graphreg.anatomy.lung_ct.mask import find_lungs
+from graphreg.anatomy import Anatomy
 from graphreg.core.errors import unsuitable
 from graphreg.core.records import DenseField, Volume
 from graphreg.core.resampling import crop, region
@@ -23,6 +23,7 @@ from graphreg.io import read_mask, read_transform, read_volume
 from graphreg.io.fingerprints import fingerprint
 from graphreg.io.maps import draw_map, limits
 from graphreg.io.pictures import MARGIN_MM, shade, three_planes
+from graphreg.runs.identity import anatomy_of
 from graphreg.runs.results import TRANSFORM, WARPED
 
 QUALITY = 80  # of the JPEGs
@@ -56,10 +57,13 @@ class Images:
         paths = {role: _input(folder, record, role) for role in ("fixed", "moving", "fixed_mask")}
         if paths["fixed"] is None or paths["moving"] is None:
             raise unsuitable(folder.name, "a record that names both images", "another")
+        anatomy = anatomy_of(record)
         field, warped = read_transform(folder / TRANSFORM), read_volume(folder / WARPED)
         fixed, moving = read_volume(paths["fixed"]), read_volume(paths["moving"])
         mask = paths["fixed_mask"]
-        return cls(fixed, moving, warped, field, _lungs(fixed) if mask is None else read_mask(mask, fixed.grid, mask))
+        return cls(
+            fixed, moving, warped, field, _region(fixed, anatomy) if mask is None else read_mask(mask, fixed.grid, mask)
+        )
 
     def layers(self) -> dict[str, Picture]:
         """Fixed image, moving image before and after, in axial, coronal and sagittal planes side by side."""
@@ -105,9 +109,9 @@ def encode(pixels: Tensor) -> Picture:
     return Picture(f"data:image/jpeg;base64,{text}", image.width, image.height)
 
 
-def _lungs(fixed: Volume) -> Tensor | None:
+def _region(fixed: Volume, anatomy: Anatomy) -> Tensor | None:
     try:
-        return find_lungs(fixed)
+        return anatomy.find(fixed)
     except ValueError:
         return None
 

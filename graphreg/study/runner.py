@@ -6,7 +6,6 @@ Interrupted at any point, it leaves finished cases finished, and goes on where i
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict as as_dict
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,15 +13,15 @@ from typing import Any
 import torch
 
 from graphreg import __version__
-from graphreg.config import RegistrationConfig
+from graphreg.config import RegistrationConfig, as_record
 from graphreg.core.errors import InputError, PathInput
 from graphreg.io import write_text
 from graphreg.io.datasets import Case, DataSet
 from graphreg.io.json_text import write_json
 from graphreg.runs.claim import claim
-from graphreg.runs.predict import predict as registered
 from graphreg.runtime.devices import choose_device
 from graphreg.study.cluster import on_cluster
+from graphreg.study.predict import predict as registered
 from graphreg.study.results import (
     LATEX,
     RESULTS,
@@ -122,7 +121,7 @@ def run_study(
     places = Places(workers=workers, devices=devices, dask=dask, resources=resources)
     folder = Path(out).absolute() if dask else Path(out)  # workers elsewhere have a working directory of their own
     about = {"graphreg": __version__, "torch": torch.__version__, "dataset": dataset.name, "seed": seed}
-    about |= {"configuration": as_dict(config), "devices": list(devices)}
+    about |= {"configuration": as_record(config), "devices": list(devices)}
     chosen = [_absolute(case) if dask else case for case in _chosen(dataset, cases)]
     tasks = [Task(case, config, folder / case.name, devices[0], seed, predict, prepare) for case in chosen]
     with claim(folder):

@@ -14,7 +14,7 @@ from torch import Tensor
 from graphreg import __version__
 from graphreg.analysis.metrics import sdlogj_l2r, tre, tre_snapped
 from graphreg.analysis.quality import regularity
-from graphreg.anatomy.lung_ct.mask import find_lungs
+from graphreg.anatomy import Anatomy
 from graphreg.core.fields import jacobian_determinant, on_grid
 from graphreg.core.grid import Grid, box
 from graphreg.core.records import DenseField, Landmarks
@@ -30,10 +30,10 @@ from graphreg.study.statistics import describe_errors
 ERRORS, FIGURES = "errors.csv", "figures.json"
 KINDS = ("before", "after", "before_snapped", "after_snapped")
 COLUMNS = ("landmark_set", *PAIR, *(f"{kind}_mm" for kind in KINDS))
-EDGE = 3  # voxels around the lungs: two that the figure of Learn2Reg leaves out, and one for differences
+EDGE = 3  # voxels around the region: two that the figure of Learn2Reg leaves out, and one for differences
 
 
-def score(case: Case, folder: Path) -> dict[str, Any]:
+def score(case: Case, folder: Path, anatomy: Anatomy) -> dict[str, Any]:
     """Figures of the result in a folder, which errors.csv and figures.json then hold; those of this result are kept."""
     landmarks = case.landmarks()
     stamp = {"graphreg": __version__, "result": fingerprint(folder / RECORD), "landmarks": _digest(landmarks)}
@@ -42,7 +42,7 @@ def score(case: Case, folder: Path) -> dict[str, Any]:
         return kept
     (folder / FIGURES).unlink(missing_ok=True)  # those of an earlier result
     field, record = read_transform(folder / TRANSFORM), read_record(folder) or {}
-    fixed_grid, moving_grid, mask = _space(case)
+    fixed_grid, moving_grid, mask = _space(case, anatomy)
     errors = {name: _errors(field, points, moving_grid) for name, points in landmarks.items()}
     figures = {
         "case": case.name,
@@ -63,12 +63,12 @@ def score(case: Case, folder: Path) -> dict[str, Any]:
     return dict(plain(figures))
 
 
-def _space(case: Case) -> tuple[Grid, Grid, Tensor]:
-    """Grids of both images, and the fixed lungs (D, H, W); without voxels of the images where a mask is given."""
+def _space(case: Case, anatomy: Anatomy) -> tuple[Grid, Grid, Tensor]:
+    """Grids of both images, and the fixed region (D, H, W); without voxels of the images where a mask is given."""
     file = case.inputs.get("fixed_mask")
     if file is None:
         pair = case.read()
-        return pair.fixed.grid, pair.moving.grid, find_lungs(pair.fixed)
+        return pair.fixed.grid, pair.moving.grid, anatomy.find(pair.fixed)
     fixed, moving = case.grids()
     return fixed, moving, read_mask(file, fixed, case.inputs["fixed"])
 
@@ -105,9 +105,9 @@ def _errors(field: DenseField, landmarks: Landmarks, moving: Grid) -> dict[str, 
 
 
 def _as_learn2reg(field: DenseField, mask: Tensor, grid: Grid) -> float:
-    """SDlogJ on the grid of the fixed image, where that challenge has its fields; only around the lungs."""
-    lungs = box(mask, [EDGE] * 3)
-    return sdlogj_l2r(jacobian_determinant(on_grid(field, grid.part(lungs))), mask[lungs])
+    """SDlogJ on the grid of the fixed image, where that challenge has its fields; only around the region."""
+    part = box(mask, [EDGE] * 3)
+    return sdlogj_l2r(jacobian_determinant(on_grid(field, grid.part(part))), mask[part])
 
 
 def _digest(landmarks: Mapping[str, Landmarks]) -> str:

@@ -12,7 +12,7 @@ from graphreg.core.errors import InputError
 from graphreg.io.datasets import Case
 from graphreg.io.json_text import write_json
 from graphreg.runs.claim import claim
-from graphreg.runtime.peak import forget_peak
+from graphreg.runtime.memory import forget_peak
 from graphreg.study.score import score
 
 FAILURE = "failure.json"
@@ -75,7 +75,7 @@ def _work(task: Task) -> Outcome:
         computed = task.predict(
             task.case, task.config, task.folder, device=task.device, seed=task.seed, resume=True
         )  # a study that is not resumed starts in an empty folder; a retry of a lost task may find its result
-        score(task.case, task.folder)
+        score(task.case, task.folder, task.config.anatomy)
     except Exception as error:  # of one case: it is recorded, and the others go on
         return failed(task, error)
     return Outcome(task.case.name, computed)

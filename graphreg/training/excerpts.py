@@ -9,11 +9,11 @@ import math
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from graphreg.core.cubes import costs_at, label_steps
 from graphreg.core.records import Keypoints
-from graphreg.matching.graph import GraphConfig, connect
+from graphreg.matching import NearestNeighbours
 from graphreg.training.samples import Sample
 
 MARGIN = 0.9  # of an excerpt's radius: points beyond it are not judged, they lack neighbours
@@ -52,12 +52,12 @@ def excerpt(sample: Sample, count: int, generator: torch.Generator) -> Excerpt:
     judged = ((sample.query_mm - centre).norm(dim=1) <= MARGIN * reach).nonzero()[:, 0]
     judged = judged[torch.randperm(len(judged), generator=generator)[:QUERIES].to(judged.device)]
     k = int(torch.randint(*NEIGHBOURS, (1,), generator=generator))
-    graph = connect(Keypoints(points_mm[kept]), GraphConfig(neighbours=min(k, len(kept) - 1)))
+    graph = NearestNeighbours(neighbours=min(k, len(kept) - 1))(Keypoints(points_mm[kept]))
     part = Excerpt(
         sample.costs.costs[kept].float() * math.exp(_uniform(generator, *map(math.log, CONTRAST))),
         points_mm[kept].float(),
         graph.edge_index,
-        sample.costs.labels.spacing_mm[0],
+        sample.costs.step_mm,
         sample.query_mm[judged].float(),
         None if sample.target_mm is None else sample.target_mm[judged].float(),
         None if sample.query_costs is None else sample.query_costs[judged].float(),
@@ -110,11 +110,10 @@ def stirred(part: Excerpt, generator: torch.Generator) -> Excerpt:
 
 def shifted(costs: Tensor, shift: Tensor) -> Tensor:
     """Costs (n, L, L, L) of points that moved further by (n, 3) label steps, trilinear; the border goes on."""
-    radius = costs.shape[1] // 2
-    axis = torch.linspace(-1, 1, costs.shape[1], device=costs.device, dtype=costs.dtype)
+    axis = label_steps(costs, 1.0)
     z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
-    grid = torch.stack((x, y, z), -1) - (shift / radius)[:, None, None, None]
-    return F.grid_sample(costs[:, None], grid, "bilinear", "border", align_corners=True)[:, 0]
+    where = torch.stack((x, y, z), -1).reshape(-1, 3) - shift[:, None]
+    return costs_at(costs, where).reshape(costs.shape)
 
 
 def _uniform(generator: torch.Generator, low: float, high: float) -> float:

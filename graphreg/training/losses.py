@@ -8,8 +8,8 @@ spline's displacement of points that have costs of their own, and the cost that 
 import torch
 from torch import Tensor
 
-from graphreg.refinement.cost_cubes import cost_at
-from graphreg.regularisers.protocol import Prediction
+from graphreg.core.cubes import costs_at
+from graphreg.regularisers.prediction import Prediction
 from graphreg.training.excerpts import Excerpt
 
 ROUNDING_MM = 0.1  # errors below it count less and less
@@ -25,7 +25,7 @@ def objective(prediction: Prediction, part: Excerpt, smoothness_mm: float) -> Te
     if part.target_mm is not None:
         return distance(motion_mm, part.target_mm, part.step_mm)
     assert part.query_costs is not None
-    loss = cost_at(part.query_costs, motion_mm / part.step_mm).mean()
+    loss = costs_at(part.query_costs, (motion_mm / part.step_mm)[:, None]).mean()
     if prediction.beliefs is not None:
         stride = (part.costs.shape[1] - 1) // (prediction.beliefs.shape[1] - 1)
         seen = part.costs[:, ::stride, ::stride, ::stride]
@@ -41,7 +41,10 @@ def distance(motion_mm: Tensor, target_mm: Tensor, step_mm: float) -> Tensor:
 
 
 def spline_at(query_mm: Tensor, points_mm: Tensor, prediction: Prediction, smoothness_mm: float) -> Tensor:
-    """Displacements (m, 3) that the smoothing spline of ``stages.spline`` gives points (m, 3), open to gradients."""
+    """Displacements (m, 3) that the smoothing spline of ``stages.spline`` gives points (m, 3), open to gradients.
+
+    ``interpolation.thin_plate`` refuses what it cannot solve; here one excerpt without an answer must not end a run.
+    """
     centre = points_mm.mean(0)
     knots, query = (points_mm - centre).double(), (query_mm - centre).double()
     scale = knots.abs().amax().clamp_min(1.0)

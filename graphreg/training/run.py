@@ -1,15 +1,16 @@
 """A training from folders to weights: samples, then a network fitted to them."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from graphreg import __version__
-from graphreg.config import RegistrationConfig
+from graphreg.config import LevelConfig, RegistrationConfig, as_record
 from graphreg.core.errors import InputError
+from graphreg.interpolation import ThinPlate
 from graphreg.io import write_text
 from graphreg.regularisers.weights_file import locate, read_weights
 from graphreg.runs.claim import claim
@@ -61,7 +62,7 @@ class Training:
         from graphreg.training.fitting import Fit  # takes seconds: torch-geometric
 
         begin = read_weights(locate(self.start)) if self.start else None
-        smoothness = {level.name: level.spline.smoothness_mm for level in self.settings.levels}
+        smoothness = {level.name: _smoothness(level) for level in self.settings.levels}
         fit = Fit(self.fit, smoothness, self.device, begin)
         self._mark(self.out / "samples")
         files = make_samples(self.sources, self.settings, self.out / "samples", self.workers, progress)
@@ -76,7 +77,7 @@ class Training:
             "scans": [(path.name, path.stat().st_size) for path in self.sources.scans],
             "breaths": [(path.name, path.stat().st_size) for path in self.sources.breaths],
             "seed": self.sources.seed,
-            "settings": asdict(self.settings),
+            "settings": as_record(self.settings),
         }
         text, mark = json.dumps(marks, indent=1), folder / "sources.json"
         if not mark.exists():
@@ -99,3 +100,10 @@ class Training:
             "started_from": self.start,
             "held_out_loss_mm": round(loss_mm, 4),
         }
+
+
+def _smoothness(level: LevelConfig) -> float:
+    """Of the spline through which the network is judged. Raises InputError where the level has another one."""
+    if not isinstance(level.interpolator, ThinPlate):
+        raise InputError(f"levels.{level.name}: a thin-plate interpolator needed to train with, got another one")
+    return level.interpolator.smoothness_mm

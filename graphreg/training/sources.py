@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from graphreg.anatomy.lung_ct.mask import find_lungs
+from graphreg.anatomy import Anatomy
 from graphreg.config import RegistrationConfig
 from graphreg.core.errors import InputError
 from graphreg.core.records import ImagePair, Landmarks
@@ -130,7 +130,7 @@ def _samples(task: _Task, rng: np.random.Generator) -> Iterator[Sample]:
     scans, alone = task.sources.scans, rng.random() < PHANTOMS
     if alone or not scans:
         return samples_of(phantom_pair(rng), task.config, rng)
-    chest = _chest(scans[task.number % len(scans)])
+    chest = _chest(scans[task.number % len(scans)], task.config.anatomy)
     return samples_of(breathing_pair(rng, chest, _measured(task.sources.breaths)), task.config, rng)
 
 
@@ -143,9 +143,9 @@ def _real(folder: Path) -> tuple[ImagePair, Landmarks | None]:
 
 
 @lru_cache(maxsize=4)
-def _chest(path: Path) -> Chest:
+def _chest(path: Path, anatomy: Anatomy) -> Chest:
     scan = read_volume(path)
-    return Chest(scan, find_lungs(scan))
+    return Chest(scan, anatomy.find(scan))
 
 
 @lru_cache(maxsize=1)

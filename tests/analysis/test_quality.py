@@ -6,8 +6,8 @@ import pytest
 import torch
 from support.problems import LARGER, MATRIX, OBLIQUE, OFFSET_MM, affine_field
 
-from graphreg.analysis.quality import mask_volume_mm3, regularity, similarity
-from graphreg.core.grid import Grid
+from graphreg.analysis.quality import regularity, similarity
+from graphreg.core.grid import Grid, mask_volume_mm3
 from graphreg.core.records import FeatureVolume
 
 GRID = Grid((3, 4, 5), (1.0, 2.0, 3.0))

@@ -35,7 +35,9 @@ class LungsNotFoundError(InputError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaskConfig(Settings):
+class LungFinder(Settings):
+    """What is lung. Callable: a chest CT to the mask of its lungs. Raises InputError where a number is out of range."""
+
     spacing_mm: float = 2.0  # of the working copy
     air_hu: float = -320.0  # lung and air lie below
     gas_hu: float = -965.0  # median below: outside air or bowel gas, not lung
@@ -55,8 +57,12 @@ class MaskConfig(Settings):
         if self.gas_hu >= self.air_hu:
             raise InputError(f"gas_hu must lie below air_hu, got {self.gas_hu} and {self.air_hu} HU")
 
+    def __call__(self, volume: Volume) -> Tensor:
+        """Mask (D, H, W) of both lungs. Raises LungsNotFoundError."""
+        return find_lungs(volume, self)
 
-def find_lungs(volume: Volume, config: MaskConfig = MaskConfig()) -> Tensor:
+
+def find_lungs(volume: Volume, config: LungFinder = LungFinder()) -> Tensor:
     """Mask (D, H, W) of both lungs, their vessels included, trachea and main bronchi left out as far as possible.
 
     Raises:
@@ -77,7 +83,7 @@ def find_lungs(volume: Volume, config: MaskConfig = MaskConfig()) -> Tensor:
     return _bring_back(_close(lungs, config), grid, volume, config)
 
 
-def require_air(volume: Volume, lungs: Tensor, config: MaskConfig = MaskConfig()) -> None:
+def require_air(volume: Volume, lungs: Tensor, config: LungFinder = LungFinder()) -> None:
     """Raise LungsNotFoundError where the darkest of the voxels in a mask (D, H, W) of the lungs hold no air."""
     values = volume.within(lungs).float()
     dark = torch.quantile(values[:: -(-len(values) // MOST_VOXELS)], DARKEST).item()
@@ -88,7 +94,7 @@ def require_air(volume: Volume, lungs: Tensor, config: MaskConfig = MaskConfig()
         )
 
 
-def _working_copy(volume: Volume, grid: Grid, config: MaskConfig) -> tuple[Array, Mask]:
+def _working_copy(volume: Volume, grid: Grid, config: LungFinder) -> tuple[Array, Mask]:
     """Smoothed HU on the working grid, and where the scan has data; beyond it counts as tissue."""
     hu, scanned = torch.empty(grid.shape), torch.empty(grid.shape, dtype=torch.bool)
     data = volume.data.float().cpu()
@@ -100,7 +106,7 @@ def _working_copy(volume: Volume, grid: Grid, config: MaskConfig) -> tuple[Array
     return hu.numpy(), scanned.numpy()
 
 
-def _air_inside(hu: Array, scanned: Mask, config: MaskConfig) -> Mask:
+def _air_inside(hu: Array, scanned: Mask, config: LungFinder) -> Mask:
     """Air that is not outside the body.
 
     Outside are the parts that reach the scan's border and are gas; a lung cut by the border is not. Sheets thinner
@@ -115,7 +121,7 @@ def _air_inside(hu: Array, scanned: Mask, config: MaskConfig) -> Mask:
     return air & ~outside[labels]
 
 
-def _are_gas(labels: Labels, hu: Array, config: MaskConfig) -> Mask:
+def _are_gas(labels: Labels, hu: Array, config: LungFinder) -> Mask:
     """For each label, the background's 0 being none, whether its median lies below that of any lung."""
     dark = np.bincount(labels[hu < config.gas_hu], minlength=int(labels.max()) + 1)
     gas = 2 * dark > np.bincount(labels.ravel())
@@ -123,7 +129,7 @@ def _are_gas(labels: Labels, hu: Array, config: MaskConfig) -> Mask:
     return gas
 
 
-def _airways(hu: Array, inside: Mask, config: MaskConfig) -> Mask:
+def _airways(hu: Array, inside: Mask, config: LungFinder) -> Mask:
     """Lumen and wall of trachea and main bronchi: pieces of gas among tissue.
 
     The higher the threshold the more of the lumen is seen, until it leaks into the lung: then the surroundings of the
@@ -143,12 +149,12 @@ def _airways(hu: Array, inside: Mask, config: MaskConfig) -> Mask:
     return ndimage.binary_dilation(lumen, np.ones((3, 3, 3), bool))
 
 
-def _is_airway(piece: Mask, hu: Array, tissue: Mask, config: MaskConfig) -> bool:
+def _is_airway(piece: Mask, hu: Array, tissue: Mask, config: LungFinder) -> bool:
     shell = ndimage.binary_dilation(piece, iterations=4) & ~ndimage.binary_dilation(piece, iterations=2)
     return bool(np.median(hu[piece]) < config.lumen_hu and tissue[shell].mean() >= config.airway_enclosure)
 
 
-def _lung_parts(air: Mask, hu: Array, config: MaskConfig) -> Mask:
+def _lung_parts(air: Mask, hu: Array, config: LungFinder) -> Mask:
     """The large connected parts of the air that are not gas; bridges one voxel wide do not connect."""
     labels, _ = ndimage.label(ndimage.binary_erosion(air))
     sizes = np.bincount(labels.ravel())
@@ -158,11 +164,11 @@ def _lung_parts(air: Mask, hu: Array, config: MaskConfig) -> Mask:
     return ndimage.binary_dilation(kept[labels], iterations=5, mask=air)
 
 
-def _millilitres(mask: Mask, config: MaskConfig) -> float:
+def _millilitres(mask: Mask, config: LungFinder) -> float:
     return float(mask.sum()) * config.spacing_mm**3 / 1000
 
 
-def _close(lungs: Mask, config: MaskConfig) -> Mask:
+def _close(lungs: Mask, config: LungFinder) -> Mask:
     """Each lung closed with a ball, then freed of holes."""
     margin = int(config.closing_mm / config.spacing_mm) + 2
     padded = np.pad(lungs, margin)
@@ -180,7 +186,7 @@ def _distance(mask: Mask) -> Array:
     return np.maximum(sitk.GetArrayFromImage(distance), 0)
 
 
-def _bring_back(lungs: Mask, grid: Grid, volume: Volume, config: MaskConfig) -> Tensor:
+def _bring_back(lungs: Mask, grid: Grid, volume: Volume, config: LungFinder) -> Tensor:
     """The mask with a smooth boundary on the volume's own grid."""
     found = torch.from_numpy(lungs)
     soft = gaussian(found.float(), (config.smoothing_mm / config.spacing_mm,) * 3)

@@ -18,11 +18,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from graphreg.analysis.quality import mask_volume_mm3
 from graphreg.analysis.regions import jacobian_on
 from graphreg.core.errors import InputError
 from graphreg.core.filters import gaussian
-from graphreg.core.grid import Grid, box
+from graphreg.core.grid import Grid, box, mask_volume_mm3
 from graphreg.core.records import DenseField, ImagePair, Volume
 from graphreg.core.resampling import Region, resample, resample_mask
 from graphreg.core.settings import Settings

@@ -1,0 +1,7 @@
+"""Settings of a whole registration: frozen records whose fields are roles, and overrides from TOML."""
+
+from graphreg.config.names import ROLES
+from graphreg.config.records import LevelConfig, RegistrationConfig, as_record
+from graphreg.config.toml import override
+
+__all__ = ["ROLES", "LevelConfig", "RegistrationConfig", "as_record", "override"]

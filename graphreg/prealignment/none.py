@@ -1,0 +1,15 @@
+"""stub"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from graphreg.core.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unmoved(Settings):
+    """stub"""
+
+    x: float = 1.0
+
+    def __call__(self, *a: Any) -> Any: ...
