@@ -11,6 +11,3 @@ __all__ = ["GRAPHS", "MATCHERS", "DisplacementSearch", "NearestNeighbours", "Six
 
 MATCHERS = {"cost-volume": DisplacementSearch}
 GRAPHS: dict[str, Callable[[], Connector]] = {"nearest": NearestNeighbours, "six-neighbours": SixNeighbours}
-    "nearest": NearestNeighbours,
-    "six-neighbours": SixNeighbours,
-}

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 from graphreg.core.errors import InputError
-from graphreg.study.score import FIGURES
+from graphreg.study.files import FIGURES
 from graphreg.study.task import Outcome, Task, failed, prepared_work
 
 RETRIES = 2

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from graphreg.core.errors import InputError, PathInput
 from graphreg.io.landmarks import PAIR
-from graphreg.study.results import read_scored, read_study
+from graphreg.study.files import Columns, read_study
+from graphreg.study.results import read_scored
 from graphreg.study.statistics import bootstrap_interval, wilcoxon_p
 
 SAME_MM = 1e-3
 
-Errors = Mapping[str, Tensor]  # column of errors.csv -> (M,), mm
 Key = tuple[str, str]  # case, landmark set
 
 
@@ -83,12 +83,12 @@ def compare(study_a: PathInput, study_b: PathInput, seed: int = 0) -> Comparison
     )
 
 
-def _errors(out: Path) -> dict[Key, Errors]:
+def _errors(out: Path) -> dict[Key, Columns]:
     names = [case["name"] for case in read_study(out)["cases"]]
     return {(case.name, name): found for case in read_scored(out, names) for name, found in case.errors.items()}
 
 
-def _same_landmarks(a: Errors, b: Errors) -> bool:
+def _same_landmarks(a: Columns, b: Columns) -> bool:
     points = [torch.stack([errors[column] for column in PAIR]) for errors in (a, b)]
     return points[0].shape == points[1].shape and torch.allclose(points[0], points[1], rtol=0, atol=SAME_MM)
 

@@ -20,7 +20,7 @@ from markupsafe import Markup
 from graphreg.core.errors import InputError, PathInput
 from graphreg.io import read_landmarks, write_text
 from graphreg.runs.results import KEYPOINTS
-from graphreg.study.report_contents import Case, Landmark, Study, read_study
+from graphreg.study.report_contents import Case, Contents, Landmark, contents_of
 from graphreg.study.report_pictures import Images
 from graphreg.study.report_plots import Errors, box_plot, cumulative_plot
 
@@ -38,10 +38,10 @@ SHORT = re.compile(r"[+-]?\d+(\.\d{0,3})?")  # numbers that need no rounding
 
 def write_report(folder: PathInput, page: PathInput) -> None:
     """The page of a study folder, or of the folder of one result. Raises InputError before anything is written."""
-    write_text(page, render(read_study(folder)))
+    write_text(page, render(contents_of(folder)))
 
 
-def render(study: Study) -> str:
+def render(study: Contents) -> str:
     """HTML."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),

@@ -1,24 +1,30 @@
-"""A study folder: what may be put into it, and what it holds.
-
-OUT/study.json tells what was asked for, OUT/NAME holds the result of each case, or failure.json.
-"""
+"""A study folder: what may be put into it, and the cases that it holds."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from graphreg.core.errors import InputError
 from graphreg.io.datasets.case import can_name_folder
 from graphreg.io.files import require_writable
-from graphreg.io.json_text import parse_json, plain
+from graphreg.io.json_text import plain
 from graphreg.runs.claim import LOCK
-from graphreg.study.score import read_errors, read_figures
-from graphreg.study.task import FAILURE, Failure
+from graphreg.study.files import (
+    FAILURE,
+    LATEX,
+    RESULTS,
+    STUDY,
+    SUMMARY,
+    TABLES,
+    Columns,
+    Failure,
+    read_errors,
+    read_failure,
+    read_figures,
+    read_study,
+)
 
-STUDY, RESULTS, SUMMARY, TABLES, LATEX = "study.json", "results.csv", "summary.json", "tables.md", "tables.tex"
 SAME = ("graphreg", "dataset", "configuration", "seed")  # what all cases of a study share
 
 
@@ -28,22 +34,7 @@ class Scored:
 
     name: str
     figures: Mapping[str, Any]
-    errors: Mapping[str, Mapping[str, Tensor]]  # landmark set -> column of errors.csv -> (M,), mm
-
-
-def read_study(out: Path) -> dict[str, Any]:
-    """study.json of a folder. Raises InputError."""
-    try:
-        found = parse_json((out / STUDY).read_text(encoding="utf-8"))
-        study = {**found, "cases": [{**case, "name": str(case["name"])} for case in found["cases"]]}
-    except OSError as error:
-        raise InputError(f"{out}: the folder of a study with {STUDY} needed, found {error.strerror}") from error
-    except (ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{out / STUDY}: the record of a study needed, found other content") from error
-    for name in (case["name"] for case in study["cases"]):
-        if name == ".." or not name or Path(name).name != name:
-            raise InputError(f"{out / STUDY}: names of cases that are folders of the study needed, found '{name[:80]}'")
-    return study
+    errors: Mapping[str, Columns]  # by landmark set, mm
 
 
 def read_scored(out: Path, names: Sequence[str]) -> list[Scored]:
@@ -58,14 +49,8 @@ def read_scored(out: Path, names: Sequence[str]) -> list[Scored]:
 
 def read_failures(out: Path, names: Sequence[str]) -> list[Failure]:
     """The failures among the cases of these names, in their order."""
-    failures = []
-    for name in names:
-        try:
-            found = parse_json((out / name / FAILURE).read_text(encoding="utf-8"))
-        except OSError:
-            continue
-        failures.append(Failure(name, found["type"], found["message"]))
-    return failures
+    found = (read_failure(out / name) for name in names)
+    return [failure for failure in found if failure is not None]
 
 
 def require_place(out: Path, about: Mapping[str, Any], resume: bool) -> None:

@@ -21,21 +21,12 @@ from graphreg.io.json_text import write_json
 from graphreg.runs.claim import claim
 from graphreg.runtime.devices import choose_device
 from graphreg.study.cluster import on_cluster
+from graphreg.study.files import LATEX, RESULTS, STUDY, SUMMARY, TABLES, Failure
 from graphreg.study.predict import predict as registered
-from graphreg.study.results import (
-    LATEX,
-    RESULTS,
-    STUDY,
-    SUMMARY,
-    TABLES,
-    read_failures,
-    read_scored,
-    require_names,
-    require_place,
-)
+from graphreg.study.results import read_failures, read_scored, require_names, require_place
 from graphreg.study.summary import results_table, rows_of, summarise_study
 from graphreg.study.tables import latex, markdown, tables_of
-from graphreg.study.task import Failure, Outcome, Predict, Task
+from graphreg.study.task import Outcome, Predict, Task
 from graphreg.study.workers import here, in_processes
 
 
@@ -51,7 +42,7 @@ class Advance:
 
 
 @dataclass(frozen=True, eq=False)
-class Study:
+class StudyOutcome:
     """What OUT holds."""
 
     out: Path
@@ -107,7 +98,7 @@ def run_study(
     seed: int = 0,
     predict: Predict = registered,
     prepare: Callable[[], None] | None = None,
-) -> Study:
+) -> StudyOutcome:
     """Register and score the cases, or those of the names in ``cases``, into a folder for each in ``out``.
 
     A case that fails is recorded and the others go on. The tables cover all cases of the data set that are finished in
@@ -134,7 +125,7 @@ def run_study(
         return study
 
 
-def write_outputs(out: Path, about: Mapping[str, Any], dataset: DataSet) -> Study:
+def write_outputs(out: Path, about: Mapping[str, Any], dataset: DataSet) -> StudyOutcome:
     """Tables of what is finished, whole or not at all, and study.json, in place of earlier ones."""
     names = [case.name for case in dataset.cases]
     scored, failures = read_scored(out, names), read_failures(out, names)
@@ -153,7 +144,9 @@ def write_outputs(out: Path, about: Mapping[str, Any], dataset: DataSet) -> Stud
     write_text(out / LATEX, latex(title, tables))
     warnings = {case.name: [doubt["reason"] for doubt in case.figures["warnings"]] for case in scored}
     finished = tuple(case.name for case in scored)
-    return Study(out, finished, tuple(failures), {name: found for name, found in warnings.items() if found}, summary)
+    return StudyOutcome(
+        out, finished, tuple(failures), {name: found for name, found in warnings.items() if found}, summary
+    )
 
 
 def _chosen(dataset: DataSet, names: Sequence[str] | None) -> list[Case]:

@@ -22,14 +22,11 @@ from graphreg.core.resampling import identity
 from graphreg.io import read_mask, read_transform, write_text
 from graphreg.io.datasets import Case
 from graphreg.io.fingerprints import fingerprint
-from graphreg.io.json_text import parse_json, plain, write_json
-from graphreg.io.landmarks import PAIR
+from graphreg.io.json_text import plain, write_json
 from graphreg.runs.results import RECORD, TRANSFORM, read_record
+from graphreg.study.files import COLUMNS, ERRORS, FIGURES, KINDS, read_figures
 from graphreg.study.statistics import describe_errors
 
-ERRORS, FIGURES = "errors.csv", "figures.json"
-KINDS = ("before", "after", "before_snapped", "after_snapped")
-COLUMNS = ("landmark_set", *PAIR, *(f"{kind}_mm" for kind in KINDS))
 EDGE = 3  # voxels around the region: two that the figure of Learn2Reg leaves out, and one for differences
 
 
@@ -71,27 +68,6 @@ def _space(case: Case, anatomy: Anatomy) -> tuple[Grid, Grid, Tensor]:
         return pair.fixed.grid, pair.moving.grid, anatomy.find(pair.fixed)
     fixed, moving = case.grids()
     return fixed, moving, read_mask(file, fixed, case.inputs["fixed"])
-
-
-def read_figures(folder: Path) -> dict[str, Any] | None:
-    """The figures in the folder of a case; None where there are none, or those of another result."""
-    try:
-        figures = parse_json((folder / FIGURES).read_text(encoding="utf-8"))
-        return figures if figures["of"]["result"] == fingerprint(folder / RECORD) else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def read_errors(folder: Path) -> dict[str, dict[str, Tensor]]:
-    """errors.csv in the folder of a case: for each landmark set its columns (M,), float64, by their names."""
-    with open(folder / ERRORS, newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
-    names = dict.fromkeys(row["landmark_set"] for row in rows)
-    return {name: _columns([row for row in rows if row["landmark_set"] == name]) for name in names}
-
-
-def _columns(rows: list[dict[str, str]]) -> dict[str, Tensor]:
-    return {c: torch.tensor([float(row[c]) for row in rows], dtype=torch.float64) for c in COLUMNS[1:]}
 
 
 def _errors(field: DenseField, landmarks: Landmarks, moving: Grid) -> dict[str, Tensor]:

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
+from graphreg.study.files import KINDS
 from graphreg.study.results import Scored
-from graphreg.study.score import KINDS
 from graphreg.study.statistics import bootstrap_interval, describe_errors, spread
 
 FIGURES = ("mean_mm", "sd_mm", "median_mm", "p25_mm", "p75_mm", "p95_mm", "max_mm", "worst_30_mm", "above_5_mm")

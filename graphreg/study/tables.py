@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from graphreg.study.task import Failure
+from graphreg.study.files import Failure
 
 Table = tuple[str, Sequence[str], Sequence[Sequence[str]]]  # caption, header, rows; the first columns hold words
 

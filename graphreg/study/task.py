@@ -13,9 +13,9 @@ from graphreg.io.datasets import Case
 from graphreg.io.json_text import write_json
 from graphreg.runs.claim import claim
 from graphreg.runtime.memory import forget_peak
+from graphreg.study.files import FAILURE, Failure
 from graphreg.study.score import score
 
-FAILURE = "failure.json"
 PATIENCE_S = 60.0  # for a worker of a killed study, which ends with the next step of its case
 
 
@@ -39,15 +39,6 @@ class Task:
     seed: int
     predict: Predict
     prepare: Callable[[], None] | None = None  # called in each process before it works; twice does no harm
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a case has no result."""
-
-    case: str
-    type: str
-    message: str
 
 
 @dataclass(frozen=True)
