@@ -44,8 +44,8 @@ def read_study(out: Path) -> dict[str, Any]:
     path = out / STUDY
     content = read_json(path)
     listed, failures = content.get("cases"), content.get("failures") or {}
-    fine = isinstance(listed, list) and all(isinstance(case, dict) and "name" in case for case in listed)
-    if not fine or not isinstance(failures, dict):
+    named = isinstance(listed, list) and all(isinstance(case, dict) and "name" in case for case in listed)
+    if not isinstance(listed, list) or not named or not isinstance(failures, dict):
         raise unsuitable(path, "the record of a study, with cases that have names, and failures", "others")
     cases = [{**case, "name": str(case["name"])} for case in listed]
     for name in (case["name"] for case in cases):
