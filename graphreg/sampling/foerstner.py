@@ -7,7 +7,6 @@ local maxima inside the lung, thinned by farthest points to a wanted count.
 import math
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,9 +15,9 @@ from graphreg.core.filters import box_max, derivative, gaussian
 from graphreg.core.grid import Grid, box
 from graphreg.core.records import Keypoints, Volume
 from graphreg.core.settings import Settings
+from graphreg.sampling.spread import MINIMUM, farthest_points
 
 ANYWHERE = 20  # times as many voxels as keypoints are looked at where any will do
-MINIMUM = 50  # keypoints below which no motion can be told from noise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,31 +103,3 @@ def local_maxima(strength: Tensor, mask: Tensor, grid: Grid, separation_mm: floa
     radius = [max(round(separation_mm / spacing), 1) for spacing in reversed(grid.spacing_mm)]
     inside = torch.where(mask, strength, 0.0)
     return mask & (inside >= box_max(inside, radius)) & (inside > 0)
-
-
-def farthest_points(points_mm: Tensor, count: int, first: int = 0) -> Tensor:
-    """Indices (count,) of points (N, 3), each the farthest from all chosen before it; all N where count exceeds it.
-
-    The points are kept in the order of z: none is nearer to a new point than to an old one if z alone differs by more
-    than the largest distance so far, so that ever thinner slabs are looked at. On the CPU whatever the device, as it is
-    one small step after another.
-    """
-    if count >= len(points_mm):
-        return torch.arange(len(points_mm), device=points_mm.device)
-    points = points_mm.detach().cpu().numpy()
-    order = np.argsort(points[:, 2], kind="stable")
-    columns = np.ascontiguousarray(points[order].T)
-    distance = np.full(len(points), np.inf, dtype=points.dtype)
-    chosen = np.empty(count, dtype=np.int64)
-    chosen[0] = np.flatnonzero(order == first)[0]
-    for k in range(1, count):
-        new = chosen[k - 1]
-        reach = math.sqrt(distance[new])
-        z = columns[2, new]
-        start, stop = np.searchsorted(columns[2], (z - reach, z + reach))
-        step = columns[:, start:stop] - columns[:, new, None]
-        step *= step
-        near = distance[start:stop]
-        np.minimum(near, step.sum(0), out=near)
-        chosen[k] = distance.argmax()
-    return torch.from_numpy(order[chosen]).to(points_mm.device)
