@@ -37,9 +37,9 @@ class Foerstner(Settings):
             ValueError: the mask is not bool on the grid of the volume.
             InputError: it holds fewer than 50 local maxima.
         """
-        require_mask(volume, mask)
+        require_mask(mask, volume.grid)
         candidates, strength = _candidates(volume, mask, self)
-        require_enough(candidates)
+        require_enough(len(candidates))
         points_mm = volume.grid.to_mm(candidates.double()).to(volume.data)
         chosen = farthest_points(points_mm, self.count, first=int(strength.argmax()))
         return Keypoints(points_mm[chosen])

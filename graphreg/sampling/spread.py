@@ -1,4 +1,7 @@
-"""What every sampler asks of its mask, and points spread as evenly as may be."""
+"""Stage 1: what samplers share. How many points are enough, and an even choice of many.  points -> indices
+
+Farthest points (Gonzalez 1985): each is the one that lies farthest from all that were chosen before it.
+"""
 
 import math
 
@@ -7,21 +10,21 @@ import torch
 from torch import Tensor
 
 from graphreg.core.errors import InputError
-from graphreg.core.records import Volume
+from graphreg.core.grid import Grid
 
 MINIMUM = 50  # keypoints below which no motion can be told from noise
 
 
-def require_mask(volume: Volume, mask: Tensor) -> None:
-    """Raise ValueError where a mask is not bool on the grid of its volume."""
-    if mask.dtype != torch.bool or tuple(mask.shape) != volume.grid.shape:
-        raise ValueError(f"A keypoint mask must be bool {volume.grid.shape}, got {mask.dtype} {tuple(mask.shape)}")
+def require_enough(count: int) -> None:
+    """Raise InputError where a mask holds fewer keypoints than a motion can be told from."""
+    if count < MINIMUM:
+        raise InputError(f"At least {MINIMUM} keypoints are needed inside the mask, found {count}")
 
 
-def require_enough(points: Tensor) -> None:
-    """Raise InputError where there are fewer than 50 points (N, 3)."""
-    if len(points) < MINIMUM:
-        raise InputError(f"At least {MINIMUM} keypoints are needed inside the mask, found {len(points)}")
+def require_mask(mask: Tensor, grid: Grid) -> None:
+    """Raise ValueError unless a mask is bool on a grid."""
+    if mask.dtype != torch.bool or tuple(mask.shape) != grid.shape:
+        raise ValueError(f"A keypoint mask must be bool {grid.shape}, got {mask.dtype} {tuple(mask.shape)}")
 
 
 def farthest_points(points_mm: Tensor, count: int, first: int = 0) -> Tensor:
