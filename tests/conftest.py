@@ -1,4 +1,4 @@
-"""What every test may ask for: a seeded generator, a result, a phantom, a device."""
+"""What every test may ask for: a seeded generator, a result, scans of a phantom, a folder to work in, a device."""
 
 import math
 import signal
@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import settings
-from support.problems import FAST, LARGER, OBLIQUE, noise, points_inside
+from support.problems import LARGER, OBLIQUE, noise, points_inside
+from support.program import FAST, LIGHT, program
 
-from graphreg.cli import main
 from graphreg.core.records import DenseField, Displacements, Keypoints, Volume
 
 settings.register_profile("graphreg", deadline=None, derandomize=True, max_examples=20, database=None)
@@ -35,13 +35,39 @@ def result(generator: torch.Generator) -> tuple[DenseField, Volume, Displacement
     return field, noise(LARGER, generator), keypoints, {"a": (1, math.nan)}
 
 
+def phantom_in(folder: Path, fixed_mm: int, moving_mm: int) -> Path:
+    """The folder, with a phantom in ph and settings that suit it in fast.toml and light.toml."""
+    command = ("phantom", "-o", "ph", "--seed", 1, "--spacing", fixed_mm, moving_mm)
+    code, _, err = program(*command, cwd=folder)
+    assert (code, err) == (0, "")
+    (folder / "fast.toml").write_text(FAST)
+    (folder / "light.toml").write_text(LIGHT)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a coarse phantom in ph, and in fast.toml settings that suit it. Nobody writes to it."""
-    folder = tmp_path_factory.mktemp("phantom")
-    (folder / "fast.toml").write_text(FAST)
-    assert main(["phantom", "-o", f"{folder}/ph", "--seed", "1", "--spacing", "4", "5"]) == 0
-    return folder
+    """A folder with a coarse phantom. Nobody writes to it."""
+    return phantom_in(tmp_path_factory.mktemp("phantom"), 4, 5)
+
+
+@pytest.fixture(scope="session")
+def coarser(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another one that is even coarser."""
+    return phantom_in(tmp_path_factory.mktemp("coarser"), 5, 6)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """The folder that ``here`` works in; modules put their own in its place."""
+    return tmp_path
+
+
+@pytest.fixture
+def here(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The place, as the working directory."""
+    monkeypatch.chdir(place)
+    return place
 
 
 @pytest.fixture(params=["cpu", "cuda"])

@@ -5,36 +5,22 @@ from dataclasses import replace
 
 import pytest
 import torch
+from support.levels import QUICK, dense
 from support.problems import noise
-from test_cli import ENVIRONMENT, FAST, PROGRAM
-from test_pipeline import QUICK, dense
+from support.program import ENVIRONMENT, LIGHT, PROGRAM, SETTINGS, scans_of
 
 from graphreg.config import override, preset
 from graphreg.core.grid import Grid
 from graphreg.core.records import Displacements, FeatureVolume, Keypoints
 from graphreg.interpolation.thin_plate import SplineConfig, fit
-from graphreg.io import read_pair, write_volume
+from graphreg.io import read_pair
 from graphreg.io.datasets import Case, DataSet
-from graphreg.phantom import PhantomConfig, make_phantom
 from graphreg.pipeline import register
 from graphreg.refinement import FeatureDifference
 from graphreg.runtime import chunks
 from graphreg.study.runner import run_study
 
-LIGHT = FAST.replace("spacing_mm = 3.0", "spacing_mm = 5.0").replace("count = 400", "count = 200")
-RESULT = ("transform.h5", "warped.nii.gz", "keypoints.csv")
-
-
-@pytest.fixture(scope="module")
-def scans(tmp_path_factory):
-    """A folder with a coarse phantom pair and settings that go with it."""
-    folder = tmp_path_factory.mktemp("scans")
-    coarse = PhantomConfig(fixed_spacing_mm=(5.0, 6.0), moving_spacing_mm=(5.0, 5.5), vessel_spacing_mm=15.0)
-    pair = make_phantom(1, coarse).pair
-    write_volume(pair.fixed, folder / "fixed.nii.gz")
-    write_volume(pair.moving, folder / "moving.nii.gz")
-    (folder / "fast.toml").write_text(LIGHT)
-    return folder
+FILES = ("transform.h5", "warped.nii.gz", "keypoints.csv")
 
 
 @pytest.fixture(params=[2, 3])
@@ -45,13 +31,13 @@ def threads(request):
     torch.set_num_threads(before)
 
 
-def test_the_command_writes_the_same_bytes_for_any_number_of_threads(scans):
+def test_the_command_writes_the_same_bytes_for_any_number_of_threads(coarser, tmp_path):
     found = []
     for count in ("1", "2", "3"):
-        words = f"register fixed.nii.gz moving.nii.gz --preset fast --config fast.toml -o {count} -q".split()
+        words = ["register", *map(str, scans_of(coarser)[:2]), *SETTINGS[:-1], "light.toml", "-q", "-o"]
         environment = ENVIRONMENT | {"OMP_NUM_THREADS": count, "OMP_WAIT_POLICY": "PASSIVE"}
-        subprocess.run([*PROGRAM, *words], cwd=scans, env=environment, check=True)
-        found.append([(scans / count / name).read_bytes() for name in RESULT])
+        subprocess.run([*PROGRAM, *words, tmp_path / count], cwd=coarser, env=environment, check=True)
+        found.append([(tmp_path / count / name).read_bytes() for name in FILES])
     assert found[0] == found[1] == found[2]
 
 
@@ -78,13 +64,12 @@ def test_an_objective_of_many_points_is_the_same_for_any_number_of_threads(gener
         torch.set_num_threads(count)
         at = parameters.clone().requires_grad_()
         value = objective(at)
-        value.backward()
-        found.append((value.detach(), at.grad))
-    assert torch.equal(found[0][0], found[1][0]) and torch.equal(found[0][1], found[1][1])
+        found.append((value.detach(), *torch.autograd.grad(value, at)))
+    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
 
 
-def test_what_is_worked_on_at_once_changes_a_motion_by_rounding_only(scans, monkeypatch):
-    pair = read_pair(scans / "fixed.nii.gz", scans / "moving.nii.gz")
+def test_what_is_worked_on_at_once_changes_a_motion_by_rounding_only(coarser, monkeypatch):
+    pair = read_pair(*scans_of(coarser)[:2])
     config = replace(QUICK, refinement=(replace(dense("ncc"), spacing_mm=4.0),))
     whole = register(pair, config=config)
     monkeypatch.setattr(chunks, "CACHED", 1 << 13)
@@ -96,12 +81,12 @@ def test_what_is_worked_on_at_once_changes_a_motion_by_rounding_only(scans, monk
     assert apart.max() < 0.05 and apart.mean() < 1e-3  # mm; the descent makes more of it
 
 
-def test_a_case_of_a_study_depends_neither_on_the_others_nor_on_their_order_nor_on_the_workers(scans, tmp_path):
-    one, other = scans / "fixed.nii.gz", scans / "moving.nii.gz"
+def test_a_case_of_a_study_depends_neither_on_the_others_nor_on_their_order_nor_on_the_workers(coarser, tmp_path):
+    one, other, *_ = scans_of(coarser)
     cases = Case("there", {"fixed": one, "moving": other}), Case("back", {"fixed": other, "moving": one})
     config = override(preset("fast"), LIGHT)
     run_study(DataSet("both", cases), config, tmp_path / "one")
     run_study(DataSet("both", cases[::-1]), config, tmp_path / "two", workers=2)
     for name in ("there", "back"):
-        for file in RESULT:
+        for file in FILES:
             assert len({(tmp_path / out / name / file).read_bytes() for out in ("one", "two")}) == 1

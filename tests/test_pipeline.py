@@ -7,49 +7,26 @@ for the phantoms of seeds 0 to 5.
 import os
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from scipy.spatial.transform import Rotation
-from support.problems import stored_otherwise
+from support.levels import QUICK, SMALL, dense
+from support.problems import placed_grid, stored_otherwise
 
 from graphreg.analysis.metrics import tre
 from graphreg.anatomy.lung_ct.mask import LungsNotFoundError
-from graphreg.config import INHALE_EXHALE, LevelConfig, RefinementConfig, RegistrationConfig
+from graphreg.config import RefinementConfig
 from graphreg.core.grid import Grid, mask_points_mm
 from graphreg.core.records import ImagePair, Volume
 from graphreg.core.resampling import identity, resample
-from graphreg.features.mind_ssc import DescriptorConfig
-from graphreg.features.normalised import NormalisationConfig
-from graphreg.interpolation.thin_plate import SplineConfig
 from graphreg.io import read_landmarks, read_pair
-from graphreg.matching.cost_volume import CostConfig
 from graphreg.phantom import Phantom, PhantomConfig, make_phantom
 from graphreg.pipeline import Registration, register
-from graphreg.refinement import FeatureConfig
 from graphreg.runtime.devices import choose_device
-from graphreg.sampling.foerstner import KeypointConfig
 
 SCANS = PhantomConfig(fixed_spacing_mm=(2.5, 3.0), moving_spacing_mm=(2.6, 2.8), landmarks=100)
-COARSE = LevelConfig(
-    name="coarse",
-    spacing_mm=3.0,
-    keypoints=KeypointConfig(count=500, sigma_mm=2.5, separation_mm=4.5),
-    descriptors=DescriptorConfig(dilation_mm=3.0, radius_mm=3.0),
-    costs=CostConfig(radius_mm=24.0, step_mm=3.0),
-    mean_field=INHALE_EXHALE.levels[1].mean_field,
-)
-FINE = LevelConfig(
-    name="fine",
-    spacing_mm=2.0,
-    keypoints=KeypointConfig(count=800, sigma_mm=2.0, separation_mm=4.0),
-    descriptors=DescriptorConfig(dilation_mm=2.0, radius_mm=2.0),
-    costs=CostConfig(radius_mm=8.0, step_mm=2.0),
-    mean_field=INHALE_EXHALE.levels[-1].mean_field,
-    spline=SplineConfig(smoothness_mm=1.0),
-)
-QUICK = RegistrationConfig(levels=(COARSE,), field_spacing_mm=4.0)
-SMALL = RegistrationConfig(levels=(COARSE, FINE), field_spacing_mm=4.0)
 
 
 @pytest.fixture(scope="module")
@@ -98,20 +75,6 @@ def test_a_finer_level_comes_nearer_to_the_motion(phantom, quick, found):
     assert tre(found.field, phantom.landmarks).mean() < 0.85 * tre(quick.field, phantom.landmarks).mean()
 
 
-def dense(metric):
-    """A refinement at a spacing that the phantom's scans have."""
-    features = FeatureConfig(control_mm=6.0, points=40_000, smoothness=30.0)
-    normalisation, descriptors = NormalisationConfig(window_mm=4.0), DescriptorConfig(dilation_mm=2.0, radius_mm=2.0)
-    return RefinementConfig(
-        name=metric,
-        metric=metric,
-        spacing_mm=2.0,
-        features=features,
-        normalisation=normalisation,
-        descriptors=descriptors,
-    )
-
-
 def test_a_refinement_comes_nearer_to_the_motion(phantom, found, lungs_mm):
     refined = register(phantom.pair, config=replace(SMALL, refinement=(dense("ncc"),)))
     before, after = (apart(r.field(lungs_mm), phantom.motion(lungs_mm)).mean() for r in (found, refined))
@@ -139,6 +102,7 @@ def test_keypoints_are_refined_in_the_costs_that_are_there(phantom, found):
 
 def test_a_symmetric_registration_goes_there_and_back(phantom, found, lungs_mm):
     both = register(phantom.pair, config=replace(SMALL, symmetric=True))
+    assert both.backward and both.quality.inverse_consistency_mm
     assert apart(both.backward(both.field(lungs_mm)), lungs_mm).mean() < 0.05
     assert both.quality.inverse_consistency_mm > 0.05
     one, two = (apart(r.field(lungs_mm), phantom.motion(lungs_mm)).mean() for r in (found, both))
@@ -256,9 +220,9 @@ def placed(image: Volume, angles: tuple[float, float, float], shift_mm: tuple[fl
         return points_mm @ rotation.T.to(points_mm) + shift.to(points_mm)
 
     grid = image.grid
-    direction = (rotation @ torch.tensor(grid.direction, dtype=torch.float64)).tolist()
-    origin = moved(torch.tensor(grid.origin_mm, dtype=torch.float64)).tolist()
-    return Volume(Grid(grid.shape, grid.spacing_mm, tuple(origin), tuple(map(tuple, direction))), image.data), moved
+    direction = rotation @ torch.tensor(grid.direction, dtype=torch.float64)
+    origin = moved(torch.tensor(grid.origin_mm, dtype=torch.float64))
+    return Volume(placed_grid(grid.shape, grid.spacing_mm, origin.tolist(), direction.tolist()), image.data), moved
 
 
 def test_an_origin_half_a_metre_away_is_part_of_the_motion(phantom, quick, lungs_mm):
@@ -295,8 +259,9 @@ def test_every_regulariser_registers(phantom, name):
 def test_unknown_names_are_refused_before_any_work(phantom, monkeypatch):
     monkeypatch.delattr("graphreg.scene.find_lungs")
     monkeypatch.delattr("graphreg.scene.align_masks")
-    for wrong in ({"preset": "magic"}, {"regulariser": "magic"}, {"device": "magic"}):
-        with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be one of .*, got 'magic'"):
+    for name in ("preset", "regulariser", "device"):
+        wrong: dict[str, Any] = {name: "magic"}
+        with pytest.raises(ValueError, match=f"{name} must be one of .*, got 'magic'"):
             register(phantom.pair, **wrong)
 
 

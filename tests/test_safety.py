@@ -16,16 +16,13 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 from support import study_cases as fakes
-from support.problems import only_doubts
-from test_architecture import FILES, HOME_OF, TREES, lies_in
-from test_cli import ENVIRONMENT
-from test_determinism import LIGHT
+from support.house import FILES, HOME_OF, TREES, imports, lies_in
+from support.program import ENVIRONMENT, one_line, only_doubts
 
 from graphreg.cli import main
-from graphreg.io import InputError, write_landmarks, write_volume
+from graphreg.io import InputError
 from graphreg.io.datasets import lung250m, read_dataset
 from graphreg.io.datasets.case import can_name_folder
-from graphreg.phantom import PhantomConfig, make_phantom
 from graphreg.study.runner import run_study
 
 RUNNERS = ("system", "popen", "exec", "spawn", "posix_spawn", "startfile", "fork")  # beginnings of names in os
@@ -68,13 +65,9 @@ def test_no_file_can_run_code(name):
     "line",
     [
         *("eval(text)", "exec(text)", "__import__(name)", "os.system(name)", "os.execvp(name, [])"),
-        *(
-            "pickle.loads(data)",
-            "torch.load(path)",
-            "torch.load(path, weights_only=False)",
-            "np.load(path, allow_pickle=True)",
-        ),
-        *("run(name, shell=True)", "from pickle import loads", "from torch import load", "from os import system"),
+        *("pickle.loads(data)", "torch.load(path)", "torch.load(path, weights_only=False)"),
+        *("np.load(path, allow_pickle=True)", "run(name, shell=True)"),
+        *("from pickle import loads", "from torch import load", "from os import system"),
     ],
 )
 def test_each_way_to_run_code_is_seen(line):
@@ -84,9 +77,7 @@ def test_each_way_to_run_code_is_seen(line):
 @pytest.mark.parametrize("name", FILES)
 def test_nothing_asks_for_the_network_or_for_another_program(name):
     """Dask alone may: it is asked for by the address of a scheduler."""
-    nodes = [n for n in ast.walk(TREES[name]) if isinstance(n, ast.Import | ast.ImportFrom)]
-    modules = {m for n in nodes for m in ([n.module] if isinstance(n, ast.ImportFrom) else [a.name for a in n.names])}
-    roots = {module.split(".")[0] for module in modules}
+    roots = {module.split(".")[0] for module in imports(TREES[name])}
     assert not roots & (CODE | NETWORK)
     assert lies_in(name, {"study.cluster"}) or not roots & {"dask", "distributed"}
     assert roots.isdisjoint({"pickle"}) or name == "io.datasets.lung250m"  # which names its error
@@ -121,35 +112,18 @@ main = len
     assert {"socket.connect", "subprocess.Popen", "pickle.find_class"} <= set(json.loads(done.stdout)[1])
 
 
-@pytest.fixture(scope="module")
-def scans(tmp_path_factory):
-    """A folder with a coarse phantom pair and settings that go with it."""
-    folder = tmp_path_factory.mktemp("scans")
-    coarse = PhantomConfig(fixed_spacing_mm=(5.0, 6.0), moving_spacing_mm=(5.0, 5.5), vessel_spacing_mm=15.0)
-    phantom = make_phantom(1, coarse)
-    for name in ("fixed", "moving"):
-        write_volume(getattr(phantom.pair, name), folder / f"{name}.nii.gz")
-    write_landmarks(folder / "landmarks.csv", phantom.landmarks)
-    (folder / "fast.toml").write_text(LIGHT)
-    return folder
-
-
-def test_a_run_reaches_no_network_starts_no_program_and_unpickles_nothing(scans):
+def test_a_run_reaches_no_network_starts_no_program_and_unpickles_nothing(coarser, tmp_path):
     """From the import to the report, with the weights of the network; without any network where that can be."""
     alone = ["unshare", "--map-root-user", "--net"]
     possible = shutil.which("unshare") and subprocess.run([*alone, "true"], check=False).returncode == 0
-    lines = ["register fixed.nii.gz moving.nii.gz --preset fast --config fast.toml --regulariser graphregnet -o out -q"]
-    lines += ["evaluate out/transform.h5 --landmarks landmarks.csv --json figures.json", "check-data table.csv"]
-    (scans / "table.csv").write_text("case,fixed,moving,landmarks\na,fixed.nii.gz,moving.nii.gz,landmarks.csv\n")
+    pair, landmarks = [f"{coarser}/ph/{name}.nii.gz" for name in ("fixed", "moving")], f"{coarser}/ph/landmarks.csv"
+    settings = f"--preset fast --config {coarser}/light.toml --regulariser graphregnet"
+    lines = [f"register {' '.join(pair)} {settings} -o out -q"]
+    lines += [f"evaluate out/transform.h5 --landmarks {landmarks} --json figures.json", "check-data table.csv"]
+    (tmp_path / "table.csv").write_text(f"case,fixed,moving,landmarks\na,{','.join(pair)},{landmarks}\n")
     lines += ["report out"] if find_spec("jinja2") and find_spec("PIL") else []
-    done = subprocess.run(
-        [*(alone if possible else []), sys.executable, "-c", AUDITED, *lines],
-        cwd=scans,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [*(alone if possible else []), sys.executable, "-c", AUDITED, *lines]
+    done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     codes, asked = json.loads(done.stdout.splitlines()[-1])
     assert codes == [0] * len(lines) and only_doubts(done.stderr)
     assert set(asked) <= LOCAL
@@ -170,10 +144,9 @@ def test_a_name_that_could_do_harm_is_no_name_of_a_case(name, tmp_path):
 def test_a_manifest_with_such_a_name_is_refused_in_one_visible_line(name, tmp_path, capsys):
     row = {"case": name, "fixed": "a.nii.gz", "moving": "b.nii.gz"}
     (tmp_path / "m.json").write_text(json.dumps([row]))
-    assert main(["study", str(tmp_path / "m.json"), "-o", str(tmp_path / "out")]) == 2
-    said = capsys.readouterr().err
-    assert "case: a name that a folder can have needed" in said
-    assert said.count("\n") == 1 and said[:-1].isprintable() and len(said) < 500 + 3 * len(str(tmp_path))
+    code = main(["study", str(tmp_path / "m.json"), "-o", str(tmp_path / "out")])
+    said = one_line((code, *capsys.readouterr()), "case: a name that a folder can have needed")
+    assert said[:-1].isprintable() and len(said) < 500 + 3 * len(str(tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["m.json"]
 
 

@@ -1,5 +1,6 @@
 """The soak of benchmarks/: two registrations of it, and that it notices what it is there to notice."""
 
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ if not FOLDER.is_dir():
 def soak(monkeypatch):
     """The benchmark, which leaves the memory of this process as it is."""
     monkeypatch.syspath_prepend(str(FOLDER))
-    import soak
+    soak = importlib.import_module("soak")
 
     monkeypatch.setattr(soak, "keep_freed_memory", lambda: None)
     yield soak

@@ -33,10 +33,7 @@ def test_dice_of_every_label_by_hand():
     b = torch.tensor([[0, 1, 0, 2], [2, 1, 0, 7]])
     assert dice_by_label(a, b) == {1: 2 / 4, 2: 4 / 5, 4: 0, 7: 0}
     assert dice_by_label(a.to(torch.uint8), a.to(torch.uint8)) == {1: 1, 2: 1, 4: 1}
-
-
-def test_nothing_labelled_gives_no_dice():
-    assert dice_by_label(torch.zeros(2, 3), torch.zeros(2, 3)) == {}
+    assert dice_by_label(0 * a, 0 * b) == {}
 
 
 def test_surfaces_one_voxel_apart_along_every_axis_lie_a_diagonal_apart():
@@ -50,16 +47,13 @@ def test_the_percentile_is_that_of_the_distances_of_both_directions_together():
     assert hausdorff_95(row(5), row(5) | mask((1, 1, 14)), GRID) == pytest.approx(15)
 
 
-def test_what_lies_inside_is_no_surface():
+def test_what_lies_inside_is_no_surface_and_a_voxel_at_the_border_of_the_image_is():
     full, hollow = ball((6, 7, 8), 5), ball((6, 7, 8), 5) & ~ball((6, 7, 8), 2)
     grid = Grid(tuple(full.shape), (1.0, 1.0, 1.0))
     assert hausdorff_95(full, full, grid) == hausdorff_95_l2r(full, full) == 0
     assert hausdorff_95(full, hollow, grid) > 1
-
-
-def test_a_voxel_at_the_border_of_the_image_is_surface():
-    full = torch.ones(5, 5, 5, dtype=torch.bool)
-    assert hausdorff_95(full, mask((2, 2, 2), shape=(5, 5, 5)), Grid((5, 5, 5), (1.0, 1.0, 1.0))) > 2
+    cube = torch.ones(5, 5, 5, dtype=torch.bool)
+    assert hausdorff_95(cube, mask((2, 2, 2), shape=(5, 5, 5)), Grid((5, 5, 5), (1.0, 1.0, 1.0))) > 2
 
 
 def surface_by_search(solid):
@@ -90,14 +84,11 @@ def test_distances_are_the_same_both_ways():
     assert hausdorff_95_l2r(a, b) == hausdorff_95_l2r(b, a)
 
 
-def test_learn2reg_weighs_distances_by_area():
+def test_learn2reg_weighs_distances_by_area_and_takes_the_larger_of_both_directions():
     # a rod of n voxels has 8 corners of sqrt(3)/8 and 4 (n - 1) slanted squares of sqrt(1/2); 4 corners lie 1 apart:
     # 4.6 % of the area of 7 voxels, 5.4 % of that of 6
     assert hausdorff_95_l2r(row(6), row(7)) == 0
     assert hausdorff_95_l2r(row(5), row(6)) == 1
-
-
-def test_learn2reg_takes_the_larger_of_both_directions():
     assert hausdorff_95_l2r(row(1), row(20)) == pytest.approx(18)  # the last 5 % of the rod; nothing the other way
 
 

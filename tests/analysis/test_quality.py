@@ -13,6 +13,10 @@ from graphreg.core.records import FeatureVolume
 GRID = Grid((3, 4, 5), (1.0, 2.0, 3.0))
 
 
+def still(grid):
+    return affine_field(grid, torch.eye(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64))
+
+
 def test_an_affine_motion_changes_every_volume_by_its_determinant():
     mask = torch.ones(OBLIQUE.shape, dtype=torch.bool)
     found = regularity(affine_field(LARGER, MATRIX, OFFSET_MM), mask, OBLIQUE)
@@ -25,7 +29,7 @@ def test_figures_are_those_inside_the_mask():
     # x stretched to the double in the left part and turned inside out in the right one
     grid = Grid((6, 6, 10), (1.0, 1.0, 1.0))
     x = grid.points_mm(torch.zeros((), dtype=torch.float64))[..., 0]
-    field = affine_field(grid, torch.eye(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64))
+    field = still(grid)
     field.displacement_mm[0] = torch.where(x < 5, x, -2 * x)
     left, right = x < 4, x > 6
     assert regularity(field, left, grid).mean_jacobian == pytest.approx(2)
@@ -38,7 +42,7 @@ def test_the_spread_is_that_of_the_logarithm():
     # half of the mask keeps its volume, half doubles it: logarithms 0 and log 2
     grid = Grid((4, 4, 12), (1.0, 1.0, 1.0))
     x = grid.points_mm(torch.zeros((), dtype=torch.float64))[..., 0]
-    field = affine_field(grid, torch.eye(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64))
+    field = still(grid)
     field.displacement_mm[0] = (x - 5).clamp_min(0)
     mask = ((x >= 1) & (x < 5)) | ((x > 6) & (x < 11))
     assert regularity(field, mask, grid).sdlogj == pytest.approx(math.log(2) / 2, abs=1e-9)
@@ -48,7 +52,7 @@ def test_the_mask_is_looked_up_on_its_own_grid():
     # the mask lies on a finer grid that holds the right half of the field only
     field_grid = Grid((4, 4, 8), (2.0, 2.0, 2.0))
     x = field_grid.points_mm(torch.zeros((), dtype=torch.float64))[..., 0]
-    field = affine_field(field_grid, torch.eye(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64))
+    field = still(field_grid)
     field.displacement_mm[0] = 0.5 * (x - 6).clamp_min(0)  # grows from x = 6 mm on
     mask_grid = Grid((7, 7, 6), (1.0, 1.0, 1.0), (9.0, 0.0, 0.0))
     found = regularity(field, torch.ones(7, 7, 6, dtype=torch.bool), mask_grid)
@@ -56,10 +60,9 @@ def test_the_mask_is_looked_up_on_its_own_grid():
 
 
 def test_a_mask_apart_from_the_field_is_refused():
-    field = affine_field(GRID, torch.eye(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64))
     far = Grid(GRID.shape, GRID.spacing_mm, (500.0, 0.0, 0.0))
     with pytest.raises(ValueError, match="overlaps the field"):
-        regularity(field, torch.ones(GRID.shape, dtype=torch.bool), far)
+        regularity(still(GRID), torch.ones(GRID.shape, dtype=torch.bool), far)
 
 
 def test_similarity_is_one_less_the_mean_difference_inside_the_mask():

@@ -1,22 +1,21 @@
 """The verbs of studies as users run them: two coarse phantoms, and what goes wrong with tables."""
 
-import csv
-import json
-
 import pytest
 import torch
 from support import study_cases as fakes
-from support.problems import only_doubts
-from test_cli import FAST
+from support.problems import present
+from support.program import FAST, SETTINGS, STUDY, load, names, one_line, only_doubts, rows, state
 
 from graphreg.cli import main, studying
 from graphreg.core.records import Volume
 from graphreg.io import write_volume
 from graphreg.study.runner import Advance
 
-SETTINGS = ["--preset", "fast", "--config", "fast.toml"]
-STUDY = ["study", "phantoms/manifest.csv", *SETTINGS]
-OUTPUTS = {"study.json", "results.csv", "summary.json", "tables.md", "tables.tex"}
+RUN = ["study", "phantoms/manifest.csv", *SETTINGS]
+
+
+def cases(out):
+    return {name: seen for name, seen in state(out).items() if "/" in name}
 
 
 @pytest.fixture(scope="module")
@@ -28,47 +27,36 @@ def place(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def here(place, monkeypatch):
-    monkeypatch.chdir(place)
-    return place
-
-
-def times(folder):
-    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file() and path.parent != folder}
-
-
 def test_phantoms_come_with_the_table_that_a_study_reads(here):
-    with open("phantoms/manifest.csv", newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    assert list(rows[0]) == ["case", "fixed", "moving", "fixed_mask", "moving_mask", "landmarks"]
-    assert [row["case"] for row in rows] == ["seed1", "seed2"] and rows[1]["landmarks"] == "seed2/landmarks.csv"
-    assert all((here / "phantoms" / path).is_file() for row in rows for name, path in row.items() if name != "case")
-    record = json.loads((here / "phantoms" / "seed2" / "phantom.json").read_text(encoding="utf-8"))
+    table = rows("phantoms/manifest.csv")
+    assert list(table[0]) == ["case", "fixed", "moving", "fixed_mask", "moving_mask", "landmarks"]
+    assert [row["case"] for row in table] == ["seed1", "seed2"] and table[1]["landmarks"] == "seed2/landmarks.csv"
+    assert all((here / "phantoms" / path).is_file() for row in table for name, path in row.items() if name != "case")
+    record = load(here / "phantoms" / "seed2" / "phantom.json")
     assert record["seed"] == 2 and record["configuration"]["fixed_spacing_mm"] == [4.0, 5.0]
 
 
 def test_a_study_is_made_kept_and_compared(here, capfd):
-    assert main([*STUDY, "-o", "out", "--workers", "2"]) == 0
+    assert main([*RUN, "-o", "out", "--workers", "2"]) == 0
     out, err = capfd.readouterr()
     first, last = out.splitlines()[-2:]
     assert only_doubts(err)
     assert first.startswith("landmarks: ") and " landmarks of 2 cases" in first
     assert last == "2 of 2 cases are finished, 0 failed: out"
-    assert {path.name for path in (here / "out").iterdir()} == OUTPUTS | {"seed1", "seed2"}
-    before = times(here / "out")
-    assert main([*STUDY, "-o", "out", "--resume", "-q"]) == 0
-    assert capfd.readouterr() == ("", err) and times(here / "out") == before
-    assert main([*STUDY, "-o", "out"]) == main([*STUDY, "-o", "out", "--resume", "--seed", "1"]) == 2
+    assert names(here / "out") == STUDY | {"seed1", "seed2"}
+    before = cases(here / "out")
+    assert main([*RUN, "-o", "out", "--resume", "-q"]) == 0
+    assert capfd.readouterr() == ("", err) and cases(here / "out") == before
+    assert main([*RUN, "-o", "out"]) == main([*RUN, "-o", "out", "--resume", "--seed", "1"]) == 2
     first, second = capfd.readouterr().err.splitlines()
     assert "--resume goes on with it" in first and "the same seed needed" in second
-    assert main([*STUDY, "-o", "plain", "--no-refinement", "--regulariser", "none", "--case", "seed2"]) == 0
-    settings = json.loads((here / "plain" / "study.json").read_text(encoding="utf-8"))["configuration"]
+    assert main([*RUN, "-o", "plain", "--no-refinement", "--regulariser", "none", "--case", "seed2"]) == 0
+    settings = load(here / "plain" / "study.json")["configuration"]
     assert settings["regulariser"] == "none" and settings["refinement"] == []
     capfd.readouterr()
     assert main(["compare", "plain", "out", "--json", "c.json"]) == 0
     out, err = capfd.readouterr()
-    lines, found = out.splitlines(), json.loads((here / "c.json").read_text(encoding="utf-8"))
+    lines, found = out.splitlines(), load(here / "c.json")
     assert lines[0].split() == ["mean", "TRE", "[mm]", "A", "B", "B", "-", "A"]
     assert lines[1].startswith("seed2, landmarks") and "Wilcoxon p " in lines[2]
     assert err == "warning: not in both studies with the same landmarks: seed1 (landmarks)\n"
@@ -84,22 +72,19 @@ def test_a_case_without_lungs_fails_and_is_told(here, capfd, generator):
     out, err = capfd.readouterr()
     assert err.startswith("warning: soft: LungsNotFoundError: fixed image") and err.count("\n") == 1
     assert out == "0 of 1 cases are finished, 1 failed: soft\n"
-    assert (
-        json.loads((here / "soft" / "soft" / "failure.json").read_text(encoding="utf-8"))["type"]
-        == "LungsNotFoundError"
-    )
+    assert load(here / "soft" / "soft" / "failure.json")["type"] == "LungsNotFoundError"
 
 
 WRONG = {
     "all faults": (["study", "faulty.csv"], "line 3: moving: a file needed, no here.nii.gz found"),
     "no table": (["study", "missing.csv"], "missing.csv: "),
-    "case": ([*STUDY, "--case", "seed7"], "cases among seed1, seed2 needed, found seed7"),
-    "workers": ([*STUDY, "--workers", "0"], "Invalid value for '--workers'"),
+    "case": ([*RUN, "--case", "seed7"], "cases among seed1, seed2 needed, found seed7"),
+    "workers": ([*RUN, "--workers", "0"], "Invalid value for '--workers'"),
     "preset": (["study", "phantoms/manifest.csv", "--preset", "slow"], "preset must be one of"),
-    "device": ([*STUDY, "--device", "abacus"], "device must be one of"),
-    "devices": ([*STUDY, "--devices", "cpu,"], "device must be one of auto, cpu, cuda, cuda:N, got ''"),
-    "resource": ([*STUDY, "--resource", "GPU"], "NAME=AMOUNT with a number above 0 needed, found GPU"),
-    "no resource": ([*STUDY, "--resource", "GPU=0"], "found GPU=0"),
+    "device": ([*RUN, "--device", "abacus"], "device must be one of"),
+    "devices": ([*RUN, "--devices", "cpu,"], "device must be one of auto, cpu, cuda, cuda:N, got ''"),
+    "resource": ([*RUN, "--resource", "GPU"], "NAME=AMOUNT with a number above 0 needed, found GPU"),
+    "no resource": ([*RUN, "--resource", "GPU=0"], "found GPU=0"),
     "no study": (["compare", "phantoms", "phantoms"], "phantoms: the folder of a study with study.json needed"),
 }
 
@@ -109,21 +94,14 @@ def test_wrong_input_is_one_line_and_nothing_is_made(case, here, capfd):
     (here / "faulty.csv").write_text("case,fixed,moving\na,gone.nii.gz,fast.toml\nb,fast.toml,here.nii.gz\n")
     arguments, told = WRONG[case]
     out = ["-o", "left"] if arguments[0] == "study" else []
-    assert main([*arguments, *out]) == 2
-    said, err = capfd.readouterr()
-    assert said == "" and err.startswith("graphreg: ") and told in err and err.count("\n") == 1
+    err = one_line((main([*arguments, *out]), *capfd.readouterr()), told)
     assert case != "all faults" or "line 2: fixed: a file needed, no gone.nii.gz found" in err
     assert not (here / "left").exists()
 
 
 def test_both_verbs_explain_themselves(capsys):
-    for verb, told in (
-        (
-            "study",
-            "MANIFEST|FOLDER --workers --devices --device --dask --resume --case --preset --config --regulariser",
-        ),
-        ("compare", "STUDY_A STUDY_B Wilcoxon mm"),
-    ):
+    options = "--workers --devices --device --dask --resume --case --preset --config --regulariser"
+    for verb, told in (("study", f"MANIFEST|FOLDER {options}"), ("compare", "STUDY_A STUDY_B Wilcoxon mm")):
         assert main([verb, "--help"]) == 0
         help_text = " ".join(capsys.readouterr().out.split())
         assert all(word in help_text for word in told.split())
@@ -135,7 +113,7 @@ def test_amounts_of_resources_have_names():
 
 def test_progress_tells_the_cases_and_the_time_left():
     told = []
-    draw = studying._listener(lambda stage, share: told.append((stage, share)))
+    draw = present(studying._listener(lambda stage, share: told.append((stage, share))))
     for advance in (Advance(0, 4, "", False, None), Advance(1, 4, "a", False, 80), Advance(2, 4, "b", False, 7200)):
         draw(advance)
     assert told == [("0 of 4 cases", 0), ("1 of 4 cases, 80 s left", 0.25), ("2 of 4 cases, 2.0 h left", 0.5)]

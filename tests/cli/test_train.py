@@ -1,9 +1,8 @@
 """``graphreg train`` as users run it, on scans and networks so small that it takes seconds."""
 
-import csv
-
 import pytest
 import torch
+from support.program import names, one_line, rows, state
 
 from graphreg.analysis.metrics import tre
 from graphreg.cli import main
@@ -14,24 +13,14 @@ from graphreg.io import read_transform, write_volume
 from graphreg.phantom import PhantomConfig, known_pairs, make_phantom
 from graphreg.regularisers.weights_file import Weights, fingerprint, read_weights
 
-TINY = """
-field_spacing_mm = 6.0
-[levels.wide]
+LEVEL = """
+[levels.{}]
 spacing_mm = 4.0
-keypoints = {count = 120}
-descriptors = {dilation_mm = 4.0, radius_mm = 4.0}
-costs = {radius_mm = 32.0, step_mm = 8.0}
-[levels.coarse]
-spacing_mm = 4.0
-keypoints = {count = 120}
-descriptors = {dilation_mm = 4.0, radius_mm = 4.0}
-costs = {radius_mm = 16.0, step_mm = 4.0}
-[levels.middle]
-spacing_mm = 4.0
-keypoints = {count = 120}
-descriptors = {dilation_mm = 4.0, radius_mm = 4.0}
-costs = {radius_mm = 8.0, step_mm = 4.0}
-"""
+keypoints = {{count = 120}}
+descriptors = {{dilation_mm = 4.0, radius_mm = 4.0}}
+costs = {{radius_mm = {}, step_mm = {}}}"""
+LEVELS = {"wide": (32.0, 8.0), "coarse": (16.0, 4.0), "middle": (8.0, 4.0)}
+TINY = "field_spacing_mm = 6.0" + "".join(LEVEL.format(name, *costs) for name, costs in LEVELS.items())
 SCANS = PhantomConfig(fixed_spacing_mm=(4.0, 5.0), moving_spacing_mm=(4.0, 5.0))
 TRAIN = ["train", "--preset", "fast", "--config", "tiny.toml", "--levels", "coarse,middle", "--made", "2", "-q"]
 SAMPLES = {f"000{n}-{level}.safetensors" for n in (0, 1) for level in ("wide", "coarse", "middle")}
@@ -49,30 +38,21 @@ def place(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def here(place, monkeypatch):
-    """The folder, as the working directory; pairs can no longer be made."""
-    monkeypatch.chdir(place)
+@pytest.fixture(autouse=True)
+def nothing_is_made_again(here, monkeypatch):
     monkeypatch.setattr("graphreg.training.sources._samples", lambda *_: pytest.fail("samples are made again"))
-    return place
 
 
 def test_training_leaves_weights_losses_and_samples(here):
     out = here / "out"
     name = "coarse-middle"
-    assert {path.name for path in out.iterdir()} == {
-        "samples",
-        f"{name}.safetensors",
-        f"{name}.pt",
-        f"{name}.csv",
-    }
-    assert {path.name for path in (out / "samples").iterdir()} == SAMPLES | {"sources.json"}
+    assert names(out) == {"samples", f"{name}.safetensors", f"{name}.pt", f"{name}.csv"}
+    assert names(out / "samples") == SAMPLES | {"sources.json"}
     weights = read_weights(out / f"{name}.safetensors")
     assert weights.architecture == "unrolled"
     assert weights.training["levels"] == ["coarse", "middle"]
     assert [weights.training[key] for key in ("made", "seed", "steps", "started_from")] == [2, 0, 4, None]
-    with (out / f"{name}.csv").open() as file:
-        (row,) = csv.DictReader(file)
+    (row,) = rows(out / f"{name}.csv")
     assert row["step"] == "4"
     assert weights.training["held_out_loss_mm"] == pytest.approx(float(row["validation_mm"]), abs=1e-4)
 
@@ -96,11 +76,10 @@ def test_trained_weights_register(here):
 
 
 def test_the_same_command_again_goes_on_where_it_was(here, capsys):
-    before = {path.name: path.stat().st_mtime_ns for path in (here / "out" / "samples").iterdir()}
+    before = state(here / "out" / "samples")
     assert main([*TRAIN[:-1], "--steps", "6", "-o", "out"]) == 0
-    assert {path.name: path.stat().st_mtime_ns for path in (here / "out" / "samples").iterdir()} == before
-    with (here / "out" / "coarse-middle.csv").open() as file:
-        assert [row["step"] for row in csv.DictReader(file)] == ["4", "6"]
+    assert state(here / "out" / "samples") == before
+    assert [row["step"] for row in rows(here / "out" / "coarse-middle.csv")] == ["4", "6"]
     assert read_weights(here / "out" / "coarse-middle.safetensors").training["steps"] == 6
     out, err = capsys.readouterr()
     assert out.startswith("loss ") and out.endswith(": out/coarse-middle.safetensors\n") and err == ""
@@ -159,11 +138,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_wrong_input_is_one_line_and_nothing_is_made(case, wrong, monkeypatch, capfd):
+def test_wrong_input_is_one_line_and_nothing_is_made(case, wrong, capfd):
     arguments, told = WRONG[case]
-    monkeypatch.chdir(wrong)
-    monkeypatch.setattr("graphreg.training.sources._samples", lambda *_: pytest.fail("samples are made"))
-    assert main([*TRAIN, "-o", "left", *arguments]) == 2
-    out, err = capfd.readouterr()
-    assert out == "" and err.startswith("graphreg: ") and told in err and err.count("\n") == 1
+    one_line((main([*TRAIN, "-o", "left", *arguments]), *capfd.readouterr()), told)
     assert not list((wrong / "left").glob("*"))

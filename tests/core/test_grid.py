@@ -110,9 +110,12 @@ def test_a_covering_grid_holds_the_points_and_their_margin():
     assert grid.shape == (5, 4, 6)  # 8 mm, 6 mm and 12 mm in steps of 2.5 mm
 
 
-def test_a_cropped_grid_starts_at_the_voxel():
+def test_a_cropped_grid_starts_at_the_voxel_and_a_part_is_the_box_between_indices():
     part = OBLIQUE.cropped((1, 2, 3), (2, 2, 2))
     assert torch.allclose(part.to_mm(tensor(1, 1, 1)), OBLIQUE.to_mm(tensor(2, 3, 4)), atol=1e-9)
+    part = OBLIQUE.part((slice(1, 5), slice(2, 4), slice(3, 6)))
+    assert part.shape == (4, 2, 3)
+    assert torch.allclose(part.to_mm(tensor(3, 1, 2)), OBLIQUE.to_mm(tensor(4, 3, 5)), rtol=0, atol=1e-9)
 
 
 def test_a_box_surrounds_the_mask_and_stays_inside():
@@ -127,12 +130,6 @@ def test_corners_of_a_mask_are_the_centres_of_the_outer_voxels_of_its_box():
     mask[0, 1, 3] = mask[1, 2, 2] = True  # z 0 to 1, y 1 to 2, x 2 to 3
     by_hand = {(x, y, z) for x in (12.0, 13.0) for y in (22.0, 24.0) for z in (30.0, 33.0)}
     assert {tuple(corner) for corner in mask_corners_mm(mask, PLAIN).tolist()} == by_hand
-
-
-def test_part_of_a_grid_is_the_box_between_indices():
-    part = OBLIQUE.part((slice(1, 5), slice(2, 4), slice(3, 6)))
-    assert part.shape == (4, 2, 3)
-    assert torch.allclose(part.to_mm(tensor(3, 1, 2)), OBLIQUE.to_mm(tensor(4, 3, 5)), rtol=0, atol=1e-9)
 
 
 def test_a_grid_starts_at_the_origin_and_covers_without_margin_unless_told():
@@ -158,8 +155,8 @@ def test_single_precision_points_do_not_make_a_coarse_grid():
     grid = Grid.covering(torch.cat((low, low + 10)), 1.0, margin_mm=0.1)
     assert grid.origin_mm == tuple((low[0].double() - 0.1).tolist())
     whole = dataclasses.replace(OBLIQUE, origin_mm=tuple(low[0].tolist()))
-    centres = [g.corners_mm().mean(0) for g in (whole, whole.with_spacing(1.1))]
-    assert torch.allclose(*centres, rtol=0, atol=1e-9)
+    one, other = (g.corners_mm().mean(0) for g in (whole, whole.with_spacing(1.1)))
+    assert torch.allclose(one, other, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("unit", [0.5, 1.0, 3.0])
@@ -194,17 +191,14 @@ def test_samples_keep_the_shape_of_the_points(generator):
         assert torch.equal(sample(data, OBLIQUE, points_mm.reshape(*shape, 3)), flat.reshape(2, *shape))
 
 
-def test_mask_points_of_a_turned_grid_are_exact():
+def test_mask_points_are_where_the_voxels_are_and_exact_on_a_turned_grid():
+    mask = torch.zeros(2, 3, 4, dtype=torch.bool)
+    mask[1, 2, 3] = True
+    assert mask_points_mm(mask, PLAIN).tolist() == [[13, 24, 33]]
     mask = torch.zeros(OBLIQUE.shape, dtype=torch.bool)
     mask[5, 6, 8] = True
     found = mask_points_mm(mask, OBLIQUE)
     assert found.dtype == torch.float64 and torch.equal(found, OBLIQUE.to_mm(tensor([5, 6, 8])))
-
-
-def test_mask_points_are_where_the_voxels_are():
-    mask = torch.zeros(2, 3, 4, dtype=torch.bool)
-    mask[1, 2, 3] = True
-    assert mask_points_mm(mask, PLAIN).tolist() == [[13, 24, 33]]
 
 
 @pytest.mark.parametrize(

@@ -147,7 +147,7 @@ def test_displacements_come_with_a_confidence_above_zero_and_up_to_one(count, ve
 
 WHOLE = {
     Volume: lambda: Volume(CUBE, torch.zeros(CUBE.shape)),
-    ImagePair: lambda: ImagePair(*[Volume(CUBE, torch.zeros(CUBE.shape))] * 2),
+    ImagePair: lambda: ImagePair(Volume(CUBE, torch.zeros(CUBE.shape)), Volume(CUBE, torch.ones(CUBE.shape))),
     FeatureVolume: lambda: FeatureVolume(CUBE, torch.zeros(5, *CUBE.shape)),
     Keypoints: lambda: keypoints(2),
     CostVolume: lambda: CostVolume(keypoints(2), Grid((3,) * 3, (1.0,) * 3), torch.zeros(2, 3, 3, 3)),

@@ -1,5 +1,3 @@
-import dataclasses
-
 import pytest
 import torch
 from support.problems import MATRIX, OBLIQUE, OFFSET_MM, affine_field, noise, points_inside
@@ -60,11 +58,6 @@ def test_offsets_follow_the_order_of_flattened_costs():
 
 def test_edges_are_as_long_as_their_points_are_apart():
     assert KeypointGraph(THREE, torch.tensor([[0, 2], [1, 0]])).lengths_mm.tolist() == [5, 2]
-
-
-def test_records_do_not_change():
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        IMAGE.data = torch.ones(2, 2, 2)
 
 
 @pytest.mark.parametrize(

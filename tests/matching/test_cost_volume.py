@@ -145,10 +145,10 @@ def test_mirrored_features_have_mirrored_costs(generator):
     fixed, moving = features(generator), features(generator)
     here = compare(fixed, moving, keypoints_at([[6, 7, 8]]), CONFIG).costs
     for axis, (size, centre) in enumerate(zip(GRID.shape, (6, 7, 8), strict=True)):
-        mirrored = [FeatureVolume(GRID, f.data.flip(axis + 1)) for f in (fixed, moving)]
+        one, other = (FeatureVolume(GRID, f.data.flip(axis + 1)) for f in (fixed, moving))
         index = [6, 7, 8]
         index[axis] = size - 1 - centre
-        there = compare(*mirrored, keypoints_at([index]), CONFIG).costs
+        there = compare(one, other, keypoints_at([index]), CONFIG).costs
         assert torch.allclose(there.flip(axis + 1), here, atol=1e-12)
 
 
@@ -160,7 +160,7 @@ def test_what_is_worked_on_at_once_does_not_change_the_costs(generator, symmetri
         monkeypatch.setattr(chunks, "CACHED", numbers)
         config = CostConfig(radius_mm=6, step_mm=3, symmetric=symmetric)
         found.append(compare(fixed, moving, keypoints_at(INDICES), config).costs)
-    assert torch.allclose(*found, atol=1e-12)
+    assert torch.allclose(found[0], found[1], atol=1e-12)
 
 
 @pytest.mark.parametrize("step_mm", [1.5, 3.0, 4.5])

@@ -6,11 +6,7 @@ import torch
 from graphreg.core.records import Keypoints
 from graphreg.matching.graph import GraphConfig, connect, nearest_cluster, nearest_scipy, nearest_torch
 
-WAYS = [
-    nearest_scipy,
-    nearest_torch,
-    pytest.param(nearest_cluster, marks=pytest.mark.cluster),
-]
+WAYS = [nearest_scipy, nearest_torch, pytest.param(nearest_cluster, marks=pytest.mark.cluster)]
 
 
 @pytest.fixture(autouse=True)

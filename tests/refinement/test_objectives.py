@@ -106,7 +106,7 @@ def test_the_penalty_does_not_depend_on_the_margin_around_the_lungs(penalty, mar
     # margins of 8 and 10 mm on a control grid of 4 mm: the second one lies between the points of the narrow one
     config, values = FeatureConfig(control_mm=4.0, penalty=penalty, smoothness=1.0), []
     for more in (0, margin):
-        grid = GRID.cropped((-more,) * 3, tuple(n + 2 * more for n in GRID.shape))
+        grid = GRID.cropped((-more,) * 3, (17 + 2 * more, 19 + 2 * more, 21 + 2 * more))
         weights = torch.zeros(grid.shape)
         weights[more + 3 : -more - 3, more + 3 : -more - 3, more + 3 : -more - 3] = 1
         nothing = FeatureVolume(grid, torch.zeros(1, *grid.shape, dtype=torch.float64))

@@ -1,32 +1,36 @@
 """Weights of the graph network: as files that are sound or refused, and what those that ship are worth."""
 
 import json
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from support.levels import COARSE
 from support.problems import bowl, costs_of, noisy_costs
+from support.program import refused
 
-from graphreg.cli import main
-from graphreg.config import LevelConfig, RegistrationConfig, override, preset
+from graphreg.config import RegistrationConfig, override, preset
 from graphreg.core.grid import Grid
 from graphreg.core.records import CostVolume, Displacements, KeypointGraph, Volume
-from graphreg.features.mind_ssc import DescriptorConfig
 from graphreg.io import write_volume
-from graphreg.matching.cost_volume import CostConfig
 from graphreg.phantom import PhantomConfig, make_phantom
 from graphreg.pipeline import observe
 from graphreg.regularisers import GraphRegNet, Independent
 from graphreg.regularisers.networks import ARCHITECTURES, build, load, restore
 from graphreg.regularisers.weights_file import NOTES, SHIPPED, Weights, WeightsError, fingerprint, locate, read_weights
 from graphreg.runtime.monitor import Monitor
-from graphreg.sampling.foerstner import KeypointConfig
 from graphreg.scene import find_masks, open_scene
 from graphreg.training.observing import left_over
 
 CPU = torch.device("cpu")
-SETTINGS = {"unrolled": {"couplings": [0.01, 0.1], "features": 6}, "published": {"coordinates": False}}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "unrolled": {"couplings": [0.01, 0.1], "features": 6},
+    "published": {"coordinates": False},
+}
 
 
 def weights_of(architecture="unrolled", generator=None):
@@ -52,11 +56,8 @@ def test_a_network_comes_back_from_its_file_as_it_was(architecture, tmp_path, ge
     weights = weights_of(architecture, generator)
     weights.save(tmp_path / "own.safetensors")
     found = read_weights(tmp_path / "own.safetensors")
-    assert (found.architecture, found.settings, found.training) == (
-        architecture,
-        SETTINGS[architecture],
-        weights.training,
-    )
+    assert (found.architecture, found.settings) == (architecture, SETTINGS[architecture])
+    assert found.training == weights.training
     assert fingerprint(found.tensors) == fingerprint(weights.tensors)
     assert [path.name for path in tmp_path.iterdir()] == ["own.safetensors"]
     costs, graph = noisy_costs(generator)
@@ -119,40 +120,9 @@ def folder(path):
     path.mkdir()
 
 
-def other_shape(path):
+def described_otherwise(path, architecture="unrolled", **settings):
     own = read_weights(path)
-    Weights(own.architecture, own.settings | {"features": 8}, own.tensors, {}).save(path)
-
-
-def other_sweeps(path):
-    own = read_weights(path)
-    Weights(own.architecture, own.settings | {"couplings": [0.1]}, own.tensors, {}).save(path)
-
-
-def unknown_architecture(path):
-    own = read_weights(path)
-    Weights("transformer", own.settings, own.tensors, {}).save(path)
-
-
-def unknown_setting(path):
-    own = read_weights(path)
-    Weights(own.architecture, own.settings | {"depth": 3}, own.tensors, {}).save(path)
-
-
-def huge(path):
-    """Its network would fill many terabytes."""
-    own = read_weights(path)
-    Weights(own.architecture, own.settings | {"features": 10**7}, own.tensors, {}).save(path)
-
-
-def no_size(path):
-    own = read_weights(path)
-    Weights(own.architecture, own.settings | {"features": -3}, own.tensors, {}).save(path)
-
-
-def endless(path):
-    own = read_weights(path)
-    Weights(own.architecture, own.settings | {"features": 10**30}, own.tensors, {}).save(path)
+    Weights(architecture, {**own.settings, **settings}, own.tensors, {}).save(path)
 
 
 def no_settings(path):
@@ -167,52 +137,49 @@ def no_json(path, settings="{"):
     save_file(tensors, path, notes | {"format": "graphreg-network-1", "sha256": fingerprint(tensors, notes)})
 
 
-def too_deep(path):
-    no_json(path, "[" * 100_000)
-
-
 def other_settings(path):
     with safe_open(path, framework="pt") as file:
         notes = file.metadata()
     save_file(load_file(path), path, notes | {"training": '{"seed": 8}'})
 
 
-UNSOUND = {
-    damaged: "weights that match their hash needed",
-    cut: "found a damaged file",
-    foreign: "format graphreg-network-1 needed, found weights of another program",
-    newer: "format graphreg-network-1 needed, found graphreg-network-2",
-    text: "found a damaged file",
-    missing: "found none",
-    folder: "found none",
-    other_shape: "of shape .* needed, found",
-    other_sweeps: "of shape None needed, found",
-    huge: "of shape .* needed, found",
-    no_size: "architecture 'unrolled': .*negative",
-    endless: "architecture 'unrolled': ",
-    unknown_architecture: "architecture must be one of unrolled, published, got 'transformer'",
-    unknown_setting: "architecture 'unrolled': .*depth",
-    no_settings: "found damaged notes",
-    no_json: "found damaged notes",
-    too_deep: "found damaged notes",
-    other_settings: "weights that match their hash needed",
+NOT_WEIGHTS: dict[str, tuple[Any, str]] = {
+    "damaged": (damaged, "weights that match their hash needed"),
+    "cut": (cut, "found a damaged file"),
+    "foreign": (foreign, "format graphreg-network-1 needed, found weights of another program"),
+    "newer": (newer, "format graphreg-network-1 needed, found graphreg-network-2"),
+    "text": (text, "found a damaged file"),
+    "missing": (missing, "found none"),
+    "folder": (folder, "found none"),
+    "no settings": (no_settings, "found damaged notes"),
+    "no json": (no_json, "found damaged notes"),
+    "other settings": (other_settings, "weights that match their hash needed"),
 }
-NOT_WEIGHTS = (damaged, cut, foreign, newer, text, missing, folder, no_settings, no_json, other_settings)
+UNSOUND = NOT_WEIGHTS | {
+    "too deep": (partial(no_json, settings="[" * 100_000), "found damaged notes"),
+    "other shape": (partial(described_otherwise, features=8), "of shape .* needed, found"),
+    "other sweeps": (partial(described_otherwise, couplings=[0.1]), "of shape None needed, found"),
+    "many terabytes": (partial(described_otherwise, features=10**7), "of shape .* needed, found"),
+    "no size": (partial(described_otherwise, features=-3), "architecture 'unrolled': .*negative"),
+    "endless": (partial(described_otherwise, features=10**30), "architecture 'unrolled': "),
+    "unknown setting": (partial(described_otherwise, depth=3), "architecture 'unrolled': .*depth"),
+    "unknown architecture": (
+        partial(described_otherwise, architecture="transformer"),
+        "architecture must be one of unrolled, published, got 'transformer'",
+    ),
+}
 
 
-@pytest.mark.parametrize("harm", UNSOUND, ids=lambda harm: harm.__name__)
-def test_an_unsound_file_is_refused_by_name(harm, saved):
-    harm(saved)
-    with pytest.raises(WeightsError, match=f"own.safetensors: .*{UNSOUND[harm]}") as caught:
+@pytest.mark.parametrize("harm", UNSOUND)
+def test_an_unsound_file_is_refused_by_name_when_it_is_read_and_if_it_is_none_when_the_settings_are_made(harm, saved):
+    make, told = UNSOUND[harm]
+    make(saved)
+    with pytest.raises(WeightsError, match=f"own.safetensors: .*{told}") as caught:
         load(str(saved), CPU)
     assert isinstance(caught.value, ValueError)
-
-
-@pytest.mark.parametrize("harm", NOT_WEIGHTS, ids=lambda harm: harm.__name__)
-def test_an_unsound_file_is_noticed_when_the_settings_are_made(harm, saved):
-    harm(saved)
-    with pytest.raises(WeightsError, match="own.safetensors: "):
-        GraphRegNet(weights=str(saved))
+    if harm in NOT_WEIGHTS:
+        with pytest.raises(WeightsError, match="own.safetensors: "):
+            GraphRegNet(weights=str(saved))
 
 
 @pytest.mark.parametrize("name", ["finer", "", "weights.pt"])
@@ -233,17 +200,14 @@ def test_settings_may_name_weights_by_their_file(saved):
 
 
 @pytest.mark.parametrize("harm", [None, text, missing])
-def test_weights_that_cannot_be_used_end_the_program_with_one_line(harm, saved, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+def test_weights_that_cannot_be_used_end_the_program_with_one_line(harm, saved, here, capsys):
     name = "own.safetensors" if harm else "finer"
     if harm:
         harm(saved)
-    (tmp_path / "own.toml").write_text(f'regulariser = "graphregnet"\n[levels.coarse]\ngraphregnet.weights = "{name}"')
-    write_volume(Volume(Grid((4, 5, 6), (1.0, 1.0, 1.0)), torch.rand(4, 5, 6)), tmp_path / "a.nii.gz")
-    assert main(["register", "a.nii.gz", "a.nii.gz", "--config", "own.toml", "-o", "out"]) == 2
-    out, err = capsys.readouterr()
-    assert out == "" and err.count("\n") == 1 and err.startswith("graphreg: own.toml: ") and name in err
-    assert not (tmp_path / "out").exists()
+    (here / "own.toml").write_text(f'regulariser = "graphregnet"\n[levels.coarse]\ngraphregnet.weights = "{name}"')
+    write_volume(Volume(Grid((4, 5, 6), (1.0, 1.0, 1.0)), torch.rand(4, 5, 6)), here / "a.nii.gz")
+    command = ["register", "a.nii.gz", "a.nii.gz", "--config", "own.toml", "-o", "out"]
+    assert name in refused(here, command, "graphreg: own.toml: ", capsys)
 
 
 # the weights that ship
@@ -290,14 +254,7 @@ def test_a_keypoint_misled_among_coherent_neighbours_is_corrected(step_mm, radiu
     assert (together - truth_mm[misled]).norm() < (alone - truth_mm[misled]).norm() / 3
 
 
-LEVEL = LevelConfig(
-    name="coarse",
-    spacing_mm=3.0,
-    keypoints=KeypointConfig(count=500, sigma_mm=2.5, separation_mm=4.5),
-    descriptors=DescriptorConfig(dilation_mm=3.0, radius_mm=3.0),
-    costs=CostConfig(radius_mm=24.0, step_mm=3.0),
-    graphregnet=GraphRegNet(weights="coarse"),
-)
+LEVEL = replace(COARSE, graphregnet=GraphRegNet(weights="coarse"))
 
 
 @pytest.fixture(scope="module")

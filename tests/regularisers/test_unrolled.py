@@ -1,5 +1,7 @@
 """The unrolled network: what it is before it learns, what it must not depend on, and each of its parts by an oracle."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -109,8 +111,8 @@ def test_before_it_learns_the_network_is_mean_field_but_for_the_affine_part(affi
     costs, graph = noisy_costs(generator, COUNT)
     net = UnrolledNet(COUPLINGS).double()
     with torch.no_grad():
-        for sweep in net.sweeps:
-            sweep.trust[-1].bias[1] = 0 if affine else 6  # log stiffness 8: affine parts of some exp(-8) are left
+        for bias in (p for name, p in net.named_parameters() if name.endswith("trust.2.bias")):
+            bias[1] = 0 if affine else 6  # log stiffness 8: affine parts of some exp(-8) are left
     found = net(costs.costs, costs.keypoints.points_mm, graph.edge_index, STEP_MM).vectors_mm
     plain = MeanField(data_weight=DATA_WEIGHT, couplings=COUPLINGS)(costs, graph).vectors_mm
     assert low_mm <= (found - plain).norm(dim=1).max() < high_mm
@@ -133,6 +135,12 @@ def test_beliefs_are_given_where_they_are_asked_for_and_change_nothing_else(prob
 # consensus
 
 
+def votes_of(state, places, edges):
+    neighbours: Any = Neighbours  # which has methods that torch-geometric calls abstract and never asks for
+    costs = torch.zeros(len(places), 5, 5, 5)
+    return neighbours(6).double()(state, Problem(costs, torch.zeros(len(places)), places, edges, STEP_MM))[1].detach()
+
+
 @pytest.fixture
 def voting(generator):
     """Votes (8, 25) of a small graph before anything is learned, and what they are made of."""
@@ -144,9 +152,7 @@ def voting(generator):
 
     places, mean, variance = draw(count, 3), 4 * draw(count, 3), 3 * draw(count).square()
     state = State(draw(count, 6), draw(count), draw(count), draw(count, 3), mean, variance)
-    neighbours = Neighbours(6).double()
-    votes = neighbours(state, Problem(draw(count, 5, 5, 5), torch.zeros(count), places, edges, STEP_MM))[1].detach()
-    return votes, edges, places, mean, variance
+    return votes_of(state, places, edges), edges, places, mean, variance
 
 
 @pytest.mark.parametrize("stiffness", [0.01, 1.0, 30.0])
@@ -180,13 +186,10 @@ def test_consensus_of_no_stiffness_follows_an_affine_motion_exactly(voting):
     _, edges, places, _, variance = voting
     mean = places @ MATRIX.T + OFFSET_MM
     mean[0] += 5  # the centre itself is wrong, and has next to no vote
-    state = State(torch.zeros(8, 6).double(), *torch.zeros(2, 8).double(), mean, mean, variance)
-    votes = (
-        Neighbours(6)
-        .double()(state, Problem(torch.zeros(8, 5, 5, 5), torch.zeros(8), places, edges, STEP_MM))[1]
-        .detach()
-    )
-    found = mean + consensus(votes, torch.full((8,), 1e-12).double(), torch.full((8,), 1e-12).double())
+    nothing = torch.zeros(8).double()
+    state = State(torch.zeros(8, 6).double(), nothing, nothing, mean, mean, variance)
+    little = torch.full((8,), 1e-12).double()
+    found = mean + consensus(votes_of(state, places, edges), little, little)
     assert (found[0] - (MATRIX @ places[0] + OFFSET_MM)).abs().max() < 1e-6
 
 

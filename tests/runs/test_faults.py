@@ -14,9 +14,8 @@ from platform import node
 import pytest
 import torch
 from support import study_cases
-from test_cli import ENVIRONMENT, FAST, SMALL
-from test_results import contents
-from test_study import SCRIPT
+from support.problems import SMALL
+from support.program import ENVIRONMENT, LINUX, ROOT, SETTINGS, SUPPORTED, contents, names, scans_of
 
 from graphreg.cli import main, phantoms
 from graphreg.cli.console import Terminated, ending_in_order
@@ -30,9 +29,6 @@ from graphreg.runtime.signals import uninterrupted
 from graphreg.study import task
 from graphreg.study.runner import run_study
 from graphreg.training.sources import Sources, make_samples
-
-ROOT = Path(__file__).parents[2]
-LINUX = pytest.mark.skipif(sys.platform != "linux", reason="forks, and looks into /proc")
 
 
 def forked(work, *arguments):
@@ -60,14 +56,11 @@ def wait_for(happened, process):
         time.sleep(0.002)
 
 
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory):
+@pytest.fixture
+def pair(coarser):
     """Arguments of a registration of a coarse phantom, whose lungs are given."""
-    place = tmp_path_factory.mktemp("pair")
-    assert main(["phantom", "-o", str(place), "--seed", "1", "--spacing", "5", "6"]) == 0
-    (place / "fast.toml").write_text(FAST)
-    fixed, moving, *masks = (place / f"{name}.nii.gz" for name in ("fixed", "moving", "fixed_mask", "moving_mask"))
-    given = ["--fixed-mask", masks[0], "--moving-mask", masks[1], "--preset", "fast", "--config", place / "fast.toml"]
+    fixed, moving, fixed_mask, moving_mask = scans_of(coarser)
+    given = ["--fixed-mask", fixed_mask, "--moving-mask", moving_mask, *SETTINGS[:-1], coarser / "fast.toml"]
     return [fixed, moving, *given, "--no-refinement", "--force", "-q"]
 
 
@@ -113,7 +106,8 @@ def die_at(step, folder, content):
 def test_a_result_is_put_in_place_as_a_whole_wherever_its_process_is_killed(tmp_path, result):
     field, warped, keypoints, _ = result
     write_result(tmp_path / "new", field, warped, keypoints, {"b": 2})
-    new, found, killed = contents(tmp_path / "new"), [], True
+    new, killed = contents(tmp_path / "new"), True
+    found: list[int] = []
     while killed:
         out = tmp_path / f"out{len(found)}"
         write_result(out, field, warped, keypoints, {"a": 1}, inverse=field)
@@ -145,7 +139,7 @@ def die_after_two_files(command):
         if len(list(Path(target).parent.glob("[!.]*"))) == 2:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    os.replace = instead
+    os.replace = instead  # type: ignore[assignment]  # of paths alone
     main(command)
 
 
@@ -294,7 +288,7 @@ def die_with(folder):
 def test_the_lock_of_a_dead_process_is_none(earlier):
     out, before = earlier
     assert ended(forked(die_with, out)) == -signal.SIGKILL
-    assert {path.name for path in out.iterdir()} == {*before, LOCK, ".0123abcd.transform.h5"}
+    assert names(out) == {*before, LOCK, ".0123abcd.transform.h5"}
     with claim(out):
         pass
     assert contents(out) == before
@@ -405,8 +399,8 @@ sys.exit(main(sys.argv[2:]))
 @pytest.mark.parametrize("spare_mb", [40, 200])  # beyond what the program has before it begins
 def test_want_of_memory_is_one_line_and_the_earlier_result_stays(earlier, pair, spare_mb):
     out, before = earlier
-    command = [sys.executable, "-c", STARVING, spare_mb, "register", *pair, "-o", out]
-    done = subprocess.run(map(str, command), env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", STARVING, f"{spare_mb}", "register", *map(str, pair), "-o", str(out)]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     assert done.stderr == "graphreg: failed: there is not enough memory (--debug shows where)\n"
     assert done.returncode == 1 and contents(out) == before
 
@@ -424,11 +418,10 @@ def is_alive(process):
 
 @LINUX
 def test_workers_of_a_killed_study_end_with_it_and_it_goes_on(tmp_path):
-    (tmp_path / "script.py").write_text(SCRIPT)
-    environment = ENVIRONMENT | {"PYTHONPATH": f"{ROOT}{os.pathsep}{Path(__file__).parents[1]}"}
-    process = subprocess.Popen([sys.executable, "script.py"], cwd=tmp_path, env=environment, start_new_session=True)
+    (tmp_path / "script.py").write_text(study_cases.SCRIPT)
+    process = subprocess.Popen([sys.executable, "script.py"], cwd=tmp_path, env=SUPPORTED, start_new_session=True)
     out, deadline = tmp_path / "out", time.monotonic() + 120
-    half = []
+    half: list[Path] = []
     while len(half) < 2 or not (out / "case1" / "figures.json").exists():
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)

@@ -1,5 +1,4 @@
 import hashlib
-import json
 import math
 import os
 import time
@@ -8,6 +7,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 from support.problems import OBLIQUE, noise
+from support.program import RESULT, contents, load, names
 
 from graphreg.io import InputError, read_transform
 from graphreg.io.files import require_writable
@@ -17,21 +17,20 @@ from graphreg.io.json_text import write_json
 from graphreg.runs import results as module
 from graphreg.runs.results import is_whole, read_record, write_result
 
-NAMES = {"transform.h5", "warped.nii.gz", "keypoints.csv", "registration.json"}
-
 LINUX = pytest.mark.skipif(not os.path.isdir("/proc"), reason="no folder that even root cannot write")
-
-
-def contents(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def test_a_result_is_four_files_of_which_the_record_comes_last(tmp_path, result, monkeypatch):
     renamed = []
     replace = os.replace
-    monkeypatch.setattr(os, "replace", lambda old, new: (renamed.append(os.path.basename(new)), replace(old, new)))
+
+    def noted(old, new):
+        renamed.append(os.path.basename(new))
+        replace(old, new)
+
+    monkeypatch.setattr(os, "replace", noted)
     write_result(tmp_path / "new" / "out", *result)
-    assert {path.name for path in (tmp_path / "new" / "out").iterdir()} == NAMES
+    assert names(tmp_path / "new" / "out") == RESULT
     assert renamed[-4:] == ["transform.h5", "warped.nii.gz", "keypoints.csv", "registration.json"]
     assert is_whole(tmp_path / "new" / "out")
     (tmp_path / "new" / "out" / "warped.nii.gz").unlink()
@@ -79,16 +78,13 @@ def test_an_earlier_result_stays_whole_where_a_new_one_cannot_be_written(tmp_pat
 
     monkeypatch.setattr(module, "write_keypoints", full)
     with pytest.raises(OSError, match="No space"):
-        write_result(tmp_path, *result[:3], {"b": 2})
+        write_result(tmp_path, result[0], result[1], result[2], {"b": 2})
     assert contents(tmp_path) == before
 
 
 def test_json_has_null_in_place_of_what_it_cannot_hold(tmp_path):
     write_json(tmp_path / "a.json", {"a": (math.nan, math.inf, 1.5), "b": {"c": None, "d": True}})
-    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == {
-        "a": [None, None, 1.5],
-        "b": {"c": None, "d": True},
-    }
+    assert load(tmp_path / "a.json") == {"a": [None, None, 1.5], "b": {"c": None, "d": True}}
 
 
 def test_a_record_is_none_where_there_is_no_result_and_empty_where_it_is_damaged(tmp_path):
@@ -108,9 +104,9 @@ def test_the_fingerprint_of_a_file_is_its_sha256_whatever_its_name(tmp_path):
 
 
 def test_the_fingerprint_of_a_folder_is_that_of_its_files_alone(tmp_path):
-    for folder, names in (("one", "ab"), ("two", "xc")):
+    for folder, letters in (("one", "ab"), ("two", "xc")):
         (tmp_path / folder).mkdir()
-        for name, content in zip(names, (b"1", b"2"), strict=True):
+        for name, content in zip(letters, (b"1", b"2"), strict=True):
             (tmp_path / folder / name).write_bytes(content)
     (tmp_path / "one" / ".DS_Store").write_bytes(b"of the file manager")
     assert fingerprint(tmp_path / "one") == fingerprint(tmp_path / "two")

@@ -1,8 +1,6 @@
 """Memory is foreseen and told, and images and settings of extreme size do."""
 
-import json
 import math
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +8,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from support.problems import OBLIQUE
-from test_cli import FAST
-from test_dicom import SLICES, dicom
+from support.dicom import SLICES, dicom
+from support.problems import OBLIQUE, SMALL, placed_grid, present
+from support.program import FAST, LINUX, SETTINGS, load, one_line, scans_of
 
 from graphreg import pipeline
 from graphreg.cli import main
@@ -74,26 +72,16 @@ def test_smaller_parts_do_not_reach_the_cpu():
     assert in_smaller_parts(lambda: rows(1, CPU)) == (chunks.CACHED, 1)
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    """A folder with a coarse phantom and settings for it."""
-    folder = tmp_path_factory.mktemp("size")
-    assert main(["phantom", "-o", str(folder), "--seed", "1", "--spacing", "5", "6"]) == 0
-    (folder / "fast.toml").write_text(FAST)
-    return folder
-
-
 @pytest.fixture
-def command(place, tmp_path):
-    """Registers it."""
-    names = [str(place / f"{name}.nii.gz") for name in ("fixed", "moving", "fixed_mask", "moving_mask")]
-    given = ["--fixed-mask", names[2], "--moving-mask", names[3], "--preset", "fast"]
-    given += ["--config", str(place / "fast.toml"), "--no-refinement"]
-    return ["register", *names[:2], *given, "-o", str(tmp_path / "out")]
+def command(coarser, tmp_path):
+    """Registers a coarse phantom."""
+    fixed, moving, fixed_mask, moving_mask = map(str, scans_of(coarser))
+    given = ["--fixed-mask", fixed_mask, "--moving-mask", moving_mask, *SETTINGS[:-1], f"{coarser}/fast.toml"]
+    return ["register", fixed, moving, *given, "--no-refinement", "-o", str(tmp_path / "out")]
 
 
 def test_a_gpu_that_is_too_small_for_the_usual_parts_is_told_of(command, tmp_path, monkeypatch, capsys):
-    compare = pipeline.compare
+    compare = pipeline.compare  # type: ignore[attr-defined]  # what the pipeline itself calls
 
     def short(*arguments, **others):
         if rows(1, GPU) > FILLING // 4:
@@ -105,7 +93,7 @@ def test_a_gpu_that_is_too_small_for_the_usual_parts_is_told_of(command, tmp_pat
     out, err = capsys.readouterr()
     told = "warning: the memory of the GPU did not suffice until the work was done in parts 4 times smaller"
     assert err.splitlines()[0] == told
-    assert json.loads((tmp_path / "out" / "registration.json").read_text(encoding="utf-8"))["parts"] == 4
+    assert load(tmp_path / "out" / "registration.json")["parts"] == 4
 
 
 def test_a_gpu_that_is_too_small_altogether_is_one_line(command, tmp_path, monkeypatch, capsys):
@@ -122,13 +110,12 @@ def test_a_gpu_that_is_too_small_altogether_is_one_line(command, tmp_path, monke
 
 
 def test_an_image_tells_its_extent_before_it_is_read(tmp_path):
-    grid = Grid((4, 5, 11), (1.0, 2.0, 3.0))
     for name in ("a.nii.gz", "a.mha", "a.nrrd"):
-        write_volume(Volume(grid, torch.arange(220.0).reshape(grid.shape)), tmp_path / name)
+        write_volume(Volume(SMALL, torch.arange(220.0).reshape(SMALL.shape)), tmp_path / name)
         assert read_extent(tmp_path / name) == Extent(220, (11.0, 10.0, 12.0))
     dicom(tmp_path / "ct", SLICES)
     slices = sitk.GetArrayFromImage(sitk.ReadImage(sorted(map(str, (tmp_path / "ct").iterdir()))))
-    extent = read_extent(tmp_path / "ct")
+    extent = present(read_extent(tmp_path / "ct"))
     assert extent.voxels == slices.size and extent.size_mm[2] == math.inf
     (tmp_path / "text.nii").write_text("no image")
     assert read_extent(tmp_path / "text.nii") is None and read_extent(tmp_path / "missing.nii") is None
@@ -153,13 +140,12 @@ def test_memory_grows_with_images_grids_keypoints_and_labels():
 def test_images_that_memory_cannot_hold_are_refused_in_one_line_before_they_are_read(command, monkeypatch, capsys):
     monkeypatch.setattr(memory, "available_bytes", lambda device: 20e6)
     monkeypatch.setattr("graphreg.cli.job.read_pair", lambda *_: pytest.fail("images are read"))
-    assert main(command) == 2
-    err = capsys.readouterr().err
-    assert err.count("\n") == 1 and err.startswith(f"graphreg: {command[1]} and {command[2]}: at least 0.")
-    assert " GB of memory on the cpu for these images and settings needed, 0.02 GB available found" in err
+    told = " GB of memory on the cpu for these images and settings needed, 0.02 GB available found"
+    err = one_line((main(command), *capsys.readouterr()), told)
+    assert err.startswith(f"graphreg: {command[1]} and {command[2]}: at least 0.")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@LINUX
 def test_available_memory_is_the_least_that_machine_groups_and_limits_leave(tmp_path, monkeypatch):
     import resource
 
@@ -206,7 +192,7 @@ def forty(volume, mask):
     """The middle of an image on a grid of 40 x 40 x 40 voxels that holds all of it."""
     grid = volume.grid
     size = [(n - 1) * s for n, s in zip(reversed(grid.shape), grid.spacing_mm, strict=True)]
-    small = Grid((40, 40, 40), tuple(length / 39 for length in size), grid.origin_mm, grid.direction)
+    small = placed_grid((40, 40, 40), [length / 39 for length in size], grid.origin_mm, grid.direction)
     return resample(volume, small, identity), resample_mask(mask, grid, small, identity)
 
 
@@ -226,9 +212,8 @@ def test_images_of_40_voxels_a_side_are_registered(lungs, given):
 def test_40_voxels_a_side_without_lungs_are_refused(tmp_path, capsys):
     image = sitk.GetImageFromArray(np.random.default_rng(1).normal(40, 10, (40, 40, 40)).astype(np.float32))
     sitk.WriteImage(image, str(tmp_path / "soft.nii"))
-    assert main(["register", f"{tmp_path}/soft.nii", f"{tmp_path}/soft.nii", "-o", f"{tmp_path}/out"]) == 2
-    err = capsys.readouterr().err
-    assert err.startswith(f"graphreg: {tmp_path}/soft.nii: No lung found") and err.count("\n") == 1
+    code = main(["register", f"{tmp_path}/soft.nii", f"{tmp_path}/soft.nii", "-o", f"{tmp_path}/out"])
+    one_line((code, *capsys.readouterr()), f"graphreg: {tmp_path}/soft.nii: No lung found")
 
 
 def test_as_many_keypoints_as_are_asked_for_are_registered(lungs):

@@ -1,6 +1,5 @@
 """The page of a study: made by hand from a coarse phantom and its exact motion."""
 
-import csv
 import json
 import re
 import shutil
@@ -8,83 +7,17 @@ import sys
 from html.parser import HTMLParser
 
 import pytest
-import torch
-import typer
+from support.program import load, one_line, rows
+from support.report_study import FAILURE, HOSTILE, NAMES, make_study
 
-from graphreg import cli
 from graphreg.cli import main
-from graphreg.cli.report import report
-from graphreg.core.records import DenseField, Displacements, Keypoints
-from graphreg.core.resampling import resample
-from graphreg.io import InputError, write_volume
-from graphreg.io.fingerprints import fingerprint
-from graphreg.phantom import PhantomConfig, make_phantom
-from graphreg.runs.results import write_result
+from graphreg.io import InputError
 
 pytest.importorskip("jinja2", reason="needs the extra [report]")
 pytest.importorskip("PIL", reason="needs the extra [report]")
 from graphreg.study.report import FOLDERS, heading, shown, write_report  # noqa: E402  # after the skip
-from graphreg.study.report_contents import NUMBERS, read_errors, read_study  # noqa: E402  # after the skip
+from graphreg.study.report_contents import read_errors, read_study  # noqa: E402  # after the skip
 from graphreg.study.report_plots import Errors, box_plot, cumulative_plot  # noqa: E402  # after the skip
-
-COARSE = PhantomConfig(
-    fixed_spacing_mm=(6.0, 8.0), moving_spacing_mm=(6.5, 7.0), vessel_spacing_mm=25.0, texture_mm=12.0, landmarks=40
-)
-HOSTILE = "<script>alert(1)</script>"
-NAMES = ("second", HOSTILE, "first")
-FAILURE = "/data/patient smith/lost.nii.gz: an image needed, nothing found"
-
-
-def make_study(root):
-    """Three cases with the exact motion, one of them with a hostile name, and a failure."""
-    phantom = make_phantom(3, COARSE)
-    pair, marks = phantom.pair, phantom.landmarks
-    inputs = root / "patients of today"
-    for name, content in {
-        "fixed": pair.fixed,
-        "moving": pair.moving,
-        "fixed_mask": (pair.fixed.grid, pair.fixed_mask),
-    }.items():
-        write_volume(content, inputs / f"{name}.nii.gz")
-    paths = {name: inputs / f"{name}.nii.gz" for name in ("fixed", "moving", "fixed_mask")}
-    points_mm = pair.fixed.grid.points_mm(torch.empty(0, dtype=torch.float64))
-    moved_mm = phantom.motion(points_mm.reshape(-1, 3)).reshape(points_mm.shape)
-    field = DenseField(pair.fixed.grid, (moved_mm - points_mm).movedim(-1, 0).float())
-    before_mm = (marks.moving_mm - marks.fixed_mm).norm(dim=1)
-    after_mm = (field(marks.fixed_mm) - marks.moving_mm).norm(dim=1)
-    keypoints = Displacements(Keypoints(marks.fixed_mm), marks.moving_mm - marks.fixed_mm, torch.ones(len(before_mm)))
-    rows, out = [], root / "study"
-    for number, name in enumerate(NAMES):
-        record = {
-            "graphreg": "0.0",
-            "inputs": {role: {"path": str(path), "sha256": fingerprint(path)} for role, path in paths.items()},
-            "configuration": {"note": HOSTILE},
-            "seconds": 1.25,
-            "quality": {"sdlogj": 0.123456, "inverse_consistency_mm": None},
-        }
-        write_result(out / name, field, resample(pair.moving, pair.fixed.grid, field), keypoints, record)
-        write_errors(out / name / "errors.csv", marks, before_mm, after_mm + number)
-        rows.append([name, "all & <b>", len(after_mm), (after_mm.mean() + number).item(), before_mm.mean().item()])
-    write_csv(out / "results.csv", ["case", "landmark_set", "count", "mean_mm", "initial_mm"], rows)
-    over = {f"{name}_mm": 1.23456 for name in ("mean", "sd", "median", "p25", "p75", "p95", "worst_30")}
-    errors = {"over_landmarks": {"after": over | {"above_5_mm": 0.5}}}
-    errors |= {"over_cases": {"after": {"interval_mm": [1.0, 2.0], "count": 3}}}
-    summary = {"errors": {"all & <b>": errors}, "figures": {}}
-    (out / "summary.json").write_text(json.dumps(summary))
-    listed = [{"name": name, "inputs": {"fixed": str(paths["fixed"])}} for name in (*NAMES, "gone")]
-    study = {"graphreg": "0.0", "dataset": "phantoms", "configuration": {"file": str(paths["fixed"])}}
-    (out / "study.json").write_text(json.dumps(study | {"cases": listed, "failures": {"gone": FAILURE}}))
-    return out
-
-
-def write_errors(path, marks, before_mm, after_mm):
-    numbers = torch.cat([marks.fixed_mm, marks.moving_mm, before_mm[:, None], after_mm[:, None]], 1).tolist()
-    write_csv(path, ["landmark_set", *NUMBERS], [["all & <b>", *row] for row in numbers])
-
-
-def write_csv(path, header, rows):
-    with open(path, "w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([header, *rows])
 
 
 class Page(HTMLParser):
@@ -97,6 +30,10 @@ class Page(HTMLParser):
         self.tags, self.open, self.cells, self.texts = [], [], [], []
         self.feed(text)
         self.close()
+
+    def count(self, kind):
+        """How many elements there are of a class."""
+        return sum(attributes.get("class") == kind for _, attributes in self.tags)
 
     def handle_starttag(self, tag, attributes):
         self.tags.append((tag, dict(attributes)))
@@ -115,6 +52,12 @@ class Page(HTMLParser):
         self.texts.append(data)
         if "td" in self.open:
             self.cells[-1][1] += data
+
+
+def page_of(study):
+    """The text of the page of a study."""
+    write_report(study, study / "report.html")
+    return (study / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -139,15 +82,6 @@ def text(made):
     return (made / "report.html").read_text(encoding="utf-8")
 
 
-@pytest.fixture
-def verb(monkeypatch):
-    """The program with the verb."""
-    app = typer.Typer()
-    app.callback()(lambda: None)
-    app.command()(report)
-    monkeypatch.setattr(cli, "app", app)
-
-
 def test_the_page_is_whole_and_small(text):
     page = Page(text)
     assert not page.open
@@ -158,12 +92,8 @@ def test_the_page_is_whole_and_small(text):
 
 def test_nothing_is_fetched(text):
     assert not re.search(r"https?:|//[a-z]+\.|@import|url\(|fetch\(|XMLHttp", re.sub(r"base64,[\w+/=]+", "", text))
-    inside = [
-        value
-        for _, attributes in Page(text).tags
-        for name, value in attributes.items()
-        if name in ("src", "href", "srcset", "action", "data", "xlink:href")
-    ]
+    places = ("src", "href", "srcset", "action", "data", "xlink:href")
+    inside = [value for _, attributes in Page(text).tags for name, value in attributes.items() if name in places]
     assert inside
     assert all(value.startswith(("#", "data:")) for value in inside)
     policy = next(a["content"] for tag, a in Page(text).tags if a.get("http-equiv") == "Content-Security-Policy")
@@ -180,8 +110,7 @@ def test_names_are_text_and_nothing_else(text):
 
 
 def test_the_table_holds_the_numbers_of_the_results(made, text):
-    with open(made / "results.csv", encoding="utf-8", newline="") as file:
-        cells = [cell for row in list(csv.reader(file))[1:] for cell in row]
+    cells = [cell for row in rows(made / "results.csv") for cell in row.values()]
     sortable = [cell for cell in Page(text).cells if cell[0] is not None]
     assert [value for value, _ in sortable] == cells
     for value, said in sortable:
@@ -193,11 +122,10 @@ def test_the_table_holds_the_numbers_of_the_results(made, text):
 
 def test_every_case_has_its_pictures_points_and_worst_landmarks(text):
     page = Page(text)
-    count = len(NAMES)
-    assert sum(attributes.get("class") == "layer" for _, attributes in page.tags) == 3 * count
-    assert sum(attributes.get("class") == "checker" for _, attributes in page.tags) == count
-    assert sum(attributes.get("alt", "").startswith("Axial surroundings") for _, attributes in page.tags) == 10 * count
-    assert sum(attributes.get("alt", "").startswith("Logarithm") for _, attributes in page.tags) == count
+    alts = [attributes.get("alt", "") for _, attributes in page.tags]
+    assert page.count("layer") == 3 * len(NAMES) and page.count("checker") == len(NAMES)
+    assert sum(alt.startswith("Axial surroundings") for alt in alts) == 10 * len(NAMES)
+    assert sum(alt.startswith("Logarithm") for alt in alts) == len(NAMES)
     clouds = re.findall(r'<script type="application/json">(.*?)</script>', text)
     values = json.loads(clouds[0])["values"]
     assert len(values) == 6 * json.loads(clouds[0])["count"]
@@ -219,28 +147,23 @@ def test_a_result_alone_is_a_page(made, tmp_path):
     write_report(folder, tmp_path / "page.html")
     page = Page((tmp_path / "page.html").read_text(encoding="utf-8"))
     assert ["0.123456", "0.123"] in page.cells
-    assert sum(attributes.get("class") == "layer" for _, attributes in page.tags) == 3
+    assert page.count("layer") == 3
     assert not any(tag == "svg" for tag, _ in page.tags)
 
 
 @pytest.mark.parametrize(("name", "said"), [("moving.nii.gz", "another one found"), (None, "nothing found")])
 def test_images_that_are_gone_or_others_are_left_out(study, name, said):
-    record = json.loads((study / "first" / "registration.json").read_text(encoding="utf-8"))
-    if name:
-        record["inputs"]["moving"]["sha256"] = "0"
-    else:
-        record["inputs"]["moving"]["path"] = "elsewhere/moving.nii.gz"
+    record = load(study / "first" / "registration.json")
+    record["inputs"]["moving"] |= {"sha256": "0"} if name else {"path": "elsewhere/moving.nii.gz"}
     (study / "first" / "registration.json").write_text(json.dumps(record))
-    write_report(study, study / "report.html")
-    text = (study / "report.html").read_text(encoding="utf-8")
+    text = page_of(study)
     assert f"Pictures are left out: moving.nii.gz: the image that was registered needed, {said}" in text
-    assert sum(attributes.get("class") == "layer" for _, attributes in Page(text).tags) == 6
+    assert Page(text).count("layer") == 6
 
 
 def test_a_warped_image_that_is_gone_is_told_without_its_folder(study):
     (study / "first" / "warped.nii.gz").unlink()
-    write_report(study, study / "report.html")
-    text = (study / "report.html").read_text(encoding="utf-8")
+    text = page_of(study)
     assert "Pictures are left out: warped.nii.gz: " in text
     assert str(study) not in text
 
@@ -264,17 +187,14 @@ def test_a_warped_image_that_is_gone_is_told_without_its_folder(study):
         ("study.json", lambda t: t.replace('"first"', "1"), "cases with names"),
     ],
 )
-def test_what_is_wrong_is_named_and_nothing_is_written(study, verb, capsys, file, edit, said):
+def test_what_is_wrong_is_named_and_nothing_is_written(study, capsys, file, edit, said):
     place = study / file
     place.write_text(edit(place.read_text(encoding="utf-8")), encoding="utf-8")
-    assert main(["report", str(study)]) == 2
-    error = capsys.readouterr().err
-    assert said in error
-    assert place.name in error
+    assert place.name in one_line((main(["report", str(study)]), *capsys.readouterr()), said)
     assert not list(study.rglob("*report.html"))
 
 
-def test_a_folder_of_something_else_is_refused(tmp_path, verb, capsys):
+def test_a_folder_of_something_else_is_refused(tmp_path, capsys):
     assert main(["report", str(tmp_path)]) == 2
     assert main(["report", str(tmp_path / "none")]) == 2
     assert main(["report", str(tmp_path), "-o", str(tmp_path / "page.txt")]) == 2
@@ -282,13 +202,13 @@ def test_a_folder_of_something_else_is_refused(tmp_path, verb, capsys):
     assert not list(tmp_path.iterdir())
 
 
-def test_the_verb_writes_the_page(made, tmp_path, verb, capsys, text):
+def test_the_verb_writes_the_page(made, tmp_path, capsys, text):
     assert main(["report", str(made), "-o", str(tmp_path / "sub" / "page.html")]) == 0
     assert "page.html" in capsys.readouterr().out
     assert (tmp_path / "sub" / "page.html").read_text(encoding="utf-8") == text  # the same every time
 
 
-def test_a_missing_extra_is_named(made, verb, capsys, monkeypatch, tmp_path):
+def test_a_missing_extra_is_named(made, capsys, monkeypatch, tmp_path):
     for name in [name for name in sys.modules if name.startswith("graphreg.study.report")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "jinja2", None)
@@ -298,17 +218,8 @@ def test_a_missing_extra_is_named(made, verb, capsys, monkeypatch, tmp_path):
 
 def test_numbers_and_headings_are_readable():
     values = ("1.23456", 7, "0.5", None, "0.000123", "text", [0.12345, 2], True, "nan")
-    assert [shown(value) for value in values] == [
-        "1.235",
-        "7",
-        "0.5",
-        "",
-        "0.00012",
-        "text",
-        "0.123, 2",
-        "true",
-        "nan",
-    ]
+    said = ["1.235", "7", "0.5", "", "0.00012", "text", "0.123, 2", "true", "nan"]
+    assert [shown(value) for value in values] == said
     names = ("mean_mm", "folding_percent", "above_5_mm", "mm", "landmark_set")
     assert [heading(name) for name in names] == ["mean (mm)", "folding (%)", "above 5 mm", "mm", "landmark set"]
 
@@ -341,8 +252,7 @@ def test_errors_come_back_as_written(made):
 
 def test_a_study_without_anything_yet_is_a_page(tmp_path):
     (tmp_path / "study.json").write_text(json.dumps({"cases": [{"name": "first"}]}))
-    write_report(tmp_path, tmp_path / "report.html")
-    assert "no result" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "no result" in page_of(tmp_path)
 
 
 def test_a_file_is_not_a_folder(tmp_path):

@@ -10,7 +10,7 @@ pytest.importorskip("selenium", reason="needs selenium")
 from selenium.webdriver import ActionChains, Chrome, ChromeOptions, ChromeService, Keys  # noqa: E402  # after the skip
 from selenium.webdriver.common.by import By  # noqa: E402  # after the skip
 from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402  # after the skip
-from test_report import NAMES, make_study  # noqa: E402  # after the skip
+from support.report_study import NAMES, make_study  # noqa: E402  # after the skip
 
 from graphreg.study.report import write_report  # noqa: E402  # after the skip
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from scipy.stats import binom
+from support.problems import present
 
 from graphreg.study.statistics import bootstrap_interval, describe_errors, spread, wilcoxon_p
 
@@ -16,14 +17,14 @@ def test_errors_of_one_to_ten_mm_have_these_figures():
 
 
 def test_a_spread_leaves_out_what_is_not_known():
-    found = spread([2.0, None, 4.0, float("nan"), 9.0])
+    found = present(spread([2.0, None, 4.0, float("nan"), 9.0]))
     assert (found.count, found.mean, found.median, found.low, found.high) == (3, 5.0, 4.0, 2.0, 9.0)
     assert found.sd == pytest.approx(13**0.5) and (found.p25, found.p75) == (3.0, 6.5)
-    assert spread([None]) is None and spread([1.0]).sd == 0.0
+    assert spread([None]) is None and present(spread([1.0])).sd == 0.0
 
 
 def test_the_bootstrap_of_zeros_and_ones_is_binomial():
-    low, high = bootstrap_interval([0.0] * 10 + [1.0] * 10)
+    low, high = present(bootstrap_interval([0.0] * 10 + [1.0] * 10))
     assert (low, high) == pytest.approx([binom.ppf(q, 20, 0.5) / 20 for q in (0.025, 0.975)])
 
 

@@ -14,7 +14,7 @@ from support import study_cases as fakes
 
 from graphreg.io import InputError
 from graphreg.study import cluster as clusters
-from graphreg.study.runner import run_study
+from graphreg.study.runner import Advance, run_study
 
 distributed = pytest.importorskip("distributed", reason="needs the extra [dask]")
 pytestmark = pytest.mark.filterwarnings("ignore")  # of dask and what it is made of
@@ -51,7 +51,8 @@ def worker_of(out, case):
 
 
 def test_a_worker_that_is_killed_loses_no_case_and_none_counts_twice(cluster, tmp_path):
-    dataset, out, seen = fakes.tiny_dataset(tmp_path / "data", 10), tmp_path / "out", []
+    seen: list[Advance] = []
+    dataset, out = fakes.tiny_dataset(tmp_path / "data", 10), tmp_path / "out"
     killed = []
 
     def kill():
@@ -92,7 +93,8 @@ def test_a_case_that_kills_every_worker_fails_alone(cluster, tmp_path):
 
 
 def test_a_case_that_lost_its_workers_to_another_one_is_tried_again_by_itself(cluster, tmp_path, monkeypatch):
-    dataset, out, seen = fakes.tiny_dataset(tmp_path / "data", 3), tmp_path / "out", []
+    seen: list[Advance] = []
+    dataset, out = fakes.tiny_dataset(tmp_path / "data", 3), tmp_path / "out"
     monkeypatch.setattr(clusters, "_lost_its_workers", lambda future: future.key.startswith("case1-"))
     done = run(dataset, out, cluster, fakes.perfect, progress=seen.append)
     assert done.finished == ("case1", "case2", "case3") and done.failures == ()

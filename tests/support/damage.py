@@ -3,14 +3,12 @@
 import gzip
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
-
-from graphreg.cli import main
 
 SIZE, SPACING, ORIGIN = (8, 7, 6), (1.5, 2.0, 3.0), (10.0, -20.0, 30.0)  # (x, y, z)
 HU = np.random.default_rng(5).integers(-1000, 400, SIZE[::-1]).astype("<i2")
@@ -81,7 +79,7 @@ class Damage(NamedTuple):
     arguments: tuple[str, ...] = ()
 
 
-def nifti(voxels: bytes = HU.tobytes(), order: str = "<", **fields: tuple) -> bytes:
+def nifti(voxels: bytes = HU.tobytes(), order: str = "<", /, **fields: Any) -> bytes:
     """A NIfTI file of the sound image but for some fields of its header."""
     head = bytearray(352)
     for name, values in (SOUND | fields).items():
@@ -90,7 +88,7 @@ def nifti(voxels: bytes = HU.tobytes(), order: str = "<", **fields: tuple) -> by
     return bytes(head) + voxels
 
 
-def metaimage(voxels: bytes = HU.tobytes(), without: tuple[str, ...] = (), **fields: str) -> bytes:
+def metaimage(voxels: bytes = HU.tobytes(), /, without: Collection[str] = (), **fields: str) -> bytes:
     """A MetaImage file likewise."""
     named = META | fields
     named["ElementDataFile"] = named.pop("ElementDataFile")  # it is the last
@@ -107,7 +105,9 @@ def packed_metaimage(voxels: bytes = HU.tobytes()) -> bytes:
     return "".join(f"{name} = {value}\n" for name, value in fields.items()).encode() + packed
 
 
-def nrrd(voxels: bytes = HU.tobytes(), without: tuple[str, ...] = (), mark: str = "NRRD0004", **fields: str) -> bytes:
+def nrrd(
+    voxels: bytes = HU.tobytes(), /, without: Collection[str] = (), mark: str = "NRRD0004", **fields: str
+) -> bytes:
     """An NRRD file likewise; blanks in the names of fields are underscores."""
     named = NRRD | {name.replace("_", " "): value for name, value in fields.items()}
     lines = [f"{name}: {value}\n" for name, value in named.items() if name not in without]
@@ -146,21 +146,3 @@ def saved(array: np.ndarray, vector: bool = False) -> Callable[[Path], object]:
     """Writes an array with SimpleITK."""
     image = sitk.GetImageFromArray(array, isVector=vector)
     return lambda path: sitk.WriteImage(image, str(path))
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    """What lies in a folder."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
-
-
-def refused(folder: Path, arguments: list[str], told: str, capfd) -> str:
-    """The one line by which the program refuses, with exit code 2 and nothing left behind."""
-    before, places = files(folder), sorted(folder.rglob("*"))
-    capfd.readouterr()
-    code = main(arguments)
-    out, err = capfd.readouterr()
-    assert (code, out) == (2, ""), err
-    assert err.startswith("graphreg: ") and err.count("\n") == 1 and "Traceback" not in err
-    assert told in err
-    assert sorted(folder.rglob("*")) == places and files(folder) == before
-    return err

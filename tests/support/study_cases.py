@@ -104,3 +104,15 @@ def computed(out: Path) -> list[str]:
     """Names of the cases that were computed, as often as they were."""
     log = out.parent / "computed.txt"
     return [line.split()[0] for line in log.read_text(encoding="utf-8").splitlines()] if log.exists() else []
+
+
+# a study of two workers that never ends, as a program
+SCRIPT = """
+import sys
+from pathlib import Path
+from support import study_cases
+from graphreg.study.runner import run_study
+if __name__ == "__main__":
+    dataset = study_cases.tiny_dataset(Path("data"), 3)
+    run_study(dataset, study_cases.CONFIG, "out", 2, predict=study_cases.hangs_half_written)
+"""

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from support.problems import OBLIQUE, grid_of
+from support.problems import OBLIQUE, grid_of, scaled
 
 from graphreg.analysis.regions import label_regions, log_jacobian, lung_regions, measure
 from graphreg.anatomy.lung_ct.ventilation import (
@@ -35,11 +35,11 @@ def breath(fixed_is_inhale):
     lungs = torch.zeros(SMALL.shape, dtype=torch.bool)
     lungs[2:-2, 2:-2, 2:-2] = True
     # the same array on a grid that is larger or smaller by the scale: every voxel holds the tissue it held
-    moving = Grid(SMALL.shape, *(tuple(scale * n for n in lengths) for lengths in (SMALL.spacing_mm, SMALL.origin_mm)))
+    moving = scaled(SMALL, scale)
     fixed_hu, moving_hu = (INHALE_HU, EXHALE_HU) if fixed_is_inhale else (EXHALE_HU, INHALE_HU)
-    images = (Volume(g, torch.where(lungs, hu, 40.0)) for g, hu in ((SMALL, fixed_hu), (moving, moving_hu)))
+    one, other = (Volume(g, torch.where(lungs, hu, 40.0)) for g, hu in ((SMALL, fixed_hu), (moving, moving_hu)))
     displacement_mm = (scale - 1) * SMALL.points_mm(torch.zeros(1)).movedim(-1, 0)
-    return ImagePair(*images, lungs, lungs), DenseField(SMALL, displacement_mm)
+    return ImagePair(one, other, lungs, lungs), DenseField(SMALL, displacement_mm)
 
 
 @pytest.mark.parametrize("fixed_is_inhale", [True, False])
