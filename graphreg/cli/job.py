@@ -8,14 +8,15 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from graphreg.cli.console import progress_bar, warn
-from graphreg.cli.options import settings_of
+from graphreg.cli.console import progress_bar, say, warn
+from graphreg.cli.settings import settings_of
 from graphreg.config import RegistrationConfig
 from graphreg.core.errors import InputError
 from graphreg.core.records import ImagePair
 from graphreg.io import read_pair
 from graphreg.io.files import require_writable
 from graphreg.pipeline import Registration, register
+from graphreg.runs.claim import claim
 from graphreg.runs.identity import ROLES, identity_of, is_same
 from graphreg.runs.requirements import require_memory
 from graphreg.runs.results import RECORD, is_whole, read_record, write_result
@@ -88,6 +89,19 @@ class Finished:
             f"folding {quality.folding_percent:.2f} %, mean Jacobian {quality.mean_jacobian:.3f} "
             f"(ratio of the lung volumes {quality.volume_ratio:.3f}); result in {out}"
         )
+
+
+def fulfil(job: Job, force: bool, quiet: bool) -> bool:
+    """Does the job, unless it is done, and says so; whether there are warnings about the result. Raises InputError."""
+    job.check()
+    with claim(job.out):
+        if not force and job.is_done():
+            say(f"nothing to do: {job.out} already holds the result of these images and settings")
+        else:
+            finished = perform(job, quiet)
+            if not quiet:
+                say(finished.summary(job.out))
+        return remark(job.out)
 
 
 def perform(job: Job, quiet: bool) -> Finished:

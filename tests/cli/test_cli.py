@@ -20,7 +20,7 @@ from support.problems import FAST, GOOD, LARGER, noise, only_doubts
 from test_dicom import SLICES, dicom
 
 import graphreg
-from graphreg.cli import job, main, options, phantoms
+from graphreg.cli import demonstration, job, main, settings
 from graphreg.config import override, preset
 from graphreg.core.grid import Grid
 from graphreg.core.records import DenseField, Volume
@@ -607,8 +607,8 @@ def test_evaluate_needs_landmarks_in_one_of_two_ways(shift, capsys, options):
 
 def test_the_demo_registers_measures_and_draws(tmp_path, monkeypatch, capfd):
     coarse = PhantomConfig(fixed_spacing_mm=(4.0, 5.0), moving_spacing_mm=(4.0, 5.0))
-    monkeypatch.setattr(phantoms, "PhantomConfig", lambda: coarse)
-    monkeypatch.setattr(options, "named_preset", lambda _: override(preset("fast"), FAST))
+    monkeypatch.setattr(demonstration, "PhantomConfig", lambda: coarse)
+    monkeypatch.setattr(settings, "named_preset", lambda _: override(preset("fast"), FAST))
     monkeypatch.chdir(tmp_path)
     assert main(["demo", "--seed", "2"]) == 0
     out, err = capfd.readouterr()

@@ -7,10 +7,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-import typer
 
-from graphreg import cli
-from graphreg.cli import main, mapping
+from graphreg.cli import main
 from graphreg.core.grid import Grid
 from graphreg.core.records import DenseField, Volume
 from graphreg.io import read_transform, read_volume, write_transform, write_volume
@@ -22,15 +20,6 @@ EXHALE_HU, INHALE_HU = -700.0, -1000 + 300 / 1.331
 MASKS = ["--fixed-mask", "fixed_mask.nii.gz", "--moving-mask", "moving_mask.nii.gz"]
 JACOBIAN = ["jacobian", "t.h5", "-o", "out", "--fixed", "fixed.nii.gz"]
 VENTILATION = ["ventilation", "t.h5", "-o", "out", "--fixed", "fixed.nii.gz", "--moving", "moving.nii.gz"]
-
-
-@pytest.fixture(autouse=True)
-def verbs(monkeypatch):
-    """The program with both verbs."""
-    app = typer.Typer()
-    for verb in (mapping.jacobian, mapping.ventilation):
-        app.command()(verb)
-    monkeypatch.setattr(cli, "app", app)
 
 
 def scaled(grid, factor):
