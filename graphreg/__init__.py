@@ -16,22 +16,21 @@ The stages, in order; each works alone on records or plain tensors:
 Points are (x, y, z) in LPS millimetres, arrays are (D, H, W) = (z, y, x), motion runs fixed -> moving.
 """
 
-from graphreg.analysis.metrics import summarise, tre
-from graphreg.config import PRESETS, RegistrationConfig
-from graphreg.core.fields import jacobian_determinant
-from graphreg.core.grid import Grid
-from graphreg.core.records import DenseField, ImagePair, Landmarks, Volume
-from graphreg.io import (
-    InputError,
-    read_landmarks,
-    read_pair,
-    read_transform,
-    read_volume,
-    write_transform,
-    write_volume,
-)
-from graphreg.phantom import make_phantom
-from graphreg.pipeline import Registration, register
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # for those who read; a program gets each name when it asks for it
+    from graphreg.analysis.metrics import summarise, tre
+    from graphreg.config import PRESETS, RegistrationConfig
+    from graphreg.core.errors import InputError
+    from graphreg.core.fields import jacobian_determinant
+    from graphreg.core.grid import Grid
+    from graphreg.core.records import DenseField, ImagePair, Landmarks, Volume
+    from graphreg.io.images import read_pair, read_volume, write_volume
+    from graphreg.io.landmarks import read_landmarks
+    from graphreg.io.transforms import read_transform, write_transform
+    from graphreg.phantom import make_phantom
+    from graphreg.pipeline import Registration, register
 
 __version__ = "0.5.0"
 
@@ -57,3 +56,39 @@ __all__ = [
     "write_transform",
     "write_volume",
 ]
+
+_HOMES = {  # of the names above: torch and SimpleITK take seconds to load, and help or the version need neither
+    "PRESETS": "config",
+    "DenseField": "core.records",
+    "Grid": "core.grid",
+    "ImagePair": "core.records",
+    "InputError": "core.errors",
+    "Landmarks": "core.records",
+    "Registration": "pipeline",
+    "RegistrationConfig": "config",
+    "Volume": "core.records",
+    "jacobian_determinant": "core.fields",
+    "make_phantom": "phantom",
+    "read_landmarks": "io.landmarks",
+    "read_pair": "io.images",
+    "read_transform": "io.transforms",
+    "read_volume": "io.images",
+    "register": "pipeline",
+    "summarise": "analysis.metrics",
+    "tre": "analysis.metrics",
+    "write_transform": "io.transforms",
+    "write_volume": "io.images",
+}
+
+if not TYPE_CHECKING:  # else any name would seem to be there
+
+    def __getattr__(name: str) -> Any:
+        """A public name, from its module (PEP 562)."""
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        return globals()[name]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
