@@ -17,7 +17,8 @@ from graphreg.cli.tables import tre_table
 from graphreg.core.errors import InputError
 from graphreg.core.records import DenseField, Landmarks
 from graphreg.core.resampling import identity
-from graphreg.io import read_landmark_lists, read_landmarks, read_mask, read_transform, read_volume
+from graphreg.io import read_landmark_lists, read_landmarks, read_mask, read_transform
+from graphreg.io.images import read_grid
 from graphreg.io.json_text import write_json
 
 Errors = Callable[[Callable[[Tensor], Tensor]], Tensor]
@@ -64,7 +65,7 @@ class Evaluation:
     def _errors(self, field: DenseField, pairs: Landmarks) -> dict[str, Both]:
         errors = {"tre": _both(lambda motion: tre(motion, pairs), field)}
         if self.moving:
-            grid = read_volume(self.moving).grid
+            grid = read_grid(self.moving)
             errors["tre_snapped"] = _both(lambda motion: tre_snapped(motion, pairs, grid), field)
         return errors
 
@@ -73,7 +74,7 @@ class Evaluation:
         if not self.fixed_mask:
             return {}
         image = self.fixed or self.fixed_mask
-        grid = read_volume(image).grid
+        grid = read_grid(image)
         mask = read_mask(self.fixed_mask, grid, image)
         try:
             return asdict(regularity(field, mask, grid))

@@ -11,7 +11,8 @@ from graphreg.core.fields import jacobian_determinant
 from graphreg.core.grid import Grid, sample
 from graphreg.core.inversion import Inversion, invert
 from graphreg.core.records import DenseField
-from graphreg.io import read_mask, read_transform, read_volume
+from graphreg.io import read_mask, read_transform
+from graphreg.io.images import read_grid
 
 FAR_MM = 0.1  # from the point that it should reach
 SHARE = 0.001  # of the points that may be as far
@@ -22,7 +23,7 @@ def turn_round(transform: Path, reference: Path, mask: Path | None, spacing_mm: 
 
     Raises InputError where the transform has no inverse there.
     """
-    field, grid = read_transform(transform), read_volume(reference).grid
+    field, grid = read_transform(transform), read_grid(reference)
     where = read_mask(mask, grid, reference) if mask else torch.ones(grid.shape, dtype=torch.bool)
     found = invert(field, grid.with_spacing(spacing_mm))
     points_mm = grid.points_mm(field.displacement_mm)[where]

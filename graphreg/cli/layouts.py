@@ -7,9 +7,10 @@ from graphreg.cli.console import say, warn
 from graphreg.cli.names import POINTS
 from graphreg.core.errors import InputError
 from graphreg.core.grid import Grid
-from graphreg.io import read_landmarks, read_transform, read_volume, write_points
+from graphreg.io import read_landmarks, read_transform, write_points
 from graphreg.io.exports import LAYOUTS, require_layout, write_field
 from graphreg.io.files import require_suffix
+from graphreg.io.images import read_grid
 
 SIDES = ("fixed", "moving")
 
@@ -35,7 +36,7 @@ def export_field(
     _require_options(out, layout, (fixed, moving), side)
     require_output(out, source, *filter(None, (fixed, moving)))
     field = read_transform(source)
-    grids = [read_volume(image).grid if image else None for image in (fixed, moving)]
+    grids = [read_grid(image) if image else None for image in (fixed, moving)]
     if grids[0]:
         _warn_of_gaps(field.grid, grids[0], fixed)
     write_field(field, out, layout, *grids)

@@ -18,8 +18,9 @@ from graphreg.anatomy.lung_ct.ventilation import VolumeConsistency
 from graphreg.core.errors import InputError, unsuitable
 from graphreg.core.records import DenseField, Volume
 from graphreg.core.resampling import identity, resample_mask
-from graphreg.io import read_mask, read_volume
+from graphreg.io import read_mask
 from graphreg.io.fingerprints import fingerprint
+from graphreg.io.images import read_grid
 from graphreg.io.maps import TABLE, draw_map, limits, read_labels, write_maps
 
 Names = tuple[str, ...]
@@ -128,7 +129,7 @@ def hu_lungs(image: Volume, path: Path, mask: Tensor | None) -> Tensor:
 
 def mask_file_mm3(mask: Path) -> float:
     """Volume of a mask in a file, on whatever grid."""
-    grid = read_volume(mask).grid
+    grid = read_grid(mask)
     return mask_volume_mm3(read_mask(mask, grid, mask), grid)
 
 

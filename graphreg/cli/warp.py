@@ -35,11 +35,11 @@ def warp(
     from graphreg.core.resampling import AIR_HU, resample
     from graphreg.io import read_transform, read_volume, write_volume
     from graphreg.io.files import require_suffix
-    from graphreg.io.images import INT16
+    from graphreg.io.images import INT16, read_grid
 
     require_suffix(out, WRITABLE)
     require_output(out, transform, image, reference)
-    field, volume, grid = read_transform(transform), read_volume(image), read_volume(reference).grid
+    field, volume, grid = read_transform(transform), read_volume(image), read_grid(reference)
     whole = bool((volume.data == volume.data.round().clamp(INT16.min, INT16.max)).all())
     if labels and not whole:
         raise InputError(f"{image}: whole numbers from {INT16.min} to {INT16.max} needed, found others")
