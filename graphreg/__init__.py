@@ -1,38 +1,37 @@
-"""Lung CT registration from sparse keypoints: two chest scans of one patient, a map from one to the other in mm.
+"""Registration of medical images from sparse keypoints: two scans, a map from one to the other in mm.
 
-The stages, in order; each works alone on records or plain tensors:
+A folder is a role of the algorithm, a file one way to fill it; each works alone on records or plain tensors:
 
-    anatomy.lung_ct.mask       0  Volume                     -> lung mask      air inside the body
-    prealignment.masks         0  two masks                  -> Affine         surfaces
-    sampling.foerstner         1  Volume, mask               -> Keypoints      Foerstner
-    features.mind_ssc          2  Volume                     -> FeatureVolume  MIND-SSC
-    matching.cost_volume       3  features, Keypoints        -> CostVolume     discrete displacements
-    matching.graph             4  Keypoints                  -> KeypointGraph  k nearest neighbours
-    regularisers               5  CostVolume, KeypointGraph  -> Displacements  mean field, graph network
-    interpolation.thin_plate   6  Displacements              -> DenseField     thin-plate spline
-    refinement                 7  features or costs          -> parameters     Adam for this pair
-    analysis                   8  DenseField, Landmarks      -> figures        TRE, overlap, agreement
+    anatomy         0  Volume                     -> mask, window     what is known of an organ
+    prealignment    0  images, masks              -> Affine           surfaces, centres, blocks, landmarks
+    sampling        1  Volume, mask               -> Keypoints        Foerstner, a lattice
+    features        2  Volume                     -> FeatureVolume    MIND-SSC, normalised intensities, gradients
+    matching        3  features, Keypoints        -> CostVolume       discrete displacements
+    matching        4  Keypoints                  -> KeypointGraph    k nearest neighbours
+    regularisers    5  CostVolume, KeypointGraph  -> Displacements    mean field, belief propagation, graph network
+    interpolation   6  Displacements              -> DenseField       thin-plate spline, B-spline
+    refinement      7  Estimate                   -> Estimate         Adam for this pair
+    analysis        8  DenseField, Landmarks      -> figures          TRE, overlap, agreement
 
 Points are (x, y, z) in LPS millimetres, arrays are (D, H, W) = (z, y, x), motion runs fixed -> moving.
 """
 
-from graphreg.analysis.metrics import summarise, tre
-from graphreg.config import RegistrationConfig
-from graphreg.core.fields import jacobian_determinant
-from graphreg.core.grid import Grid
-from graphreg.core.records import DenseField, ImagePair, Landmarks, Volume
-from graphreg.io import (
-    InputError,
-    read_landmarks,
-    read_pair,
-    read_transform,
-    read_volume,
-    write_transform,
-    write_volume,
-)
-from graphreg.phantom import make_phantom
-from graphreg.pipeline import Registration, register
-from graphreg.presets import PRESETS
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # for those who read; a program gets each name when it asks for it
+    from graphreg.analysis.metrics import summarise, tre
+    from graphreg.config import RegistrationConfig
+    from graphreg.core.errors import InputError
+    from graphreg.core.fields import jacobian_determinant
+    from graphreg.core.grid import Grid
+    from graphreg.core.records import DenseField, ImagePair, Landmarks, Volume
+    from graphreg.io.images import read_pair, read_volume, write_volume
+    from graphreg.io.landmarks import read_landmarks
+    from graphreg.io.transforms import read_transform, write_transform
+    from graphreg.phantom import make_phantom
+    from graphreg.pipeline import Registration, register
+    from graphreg.presets import PRESETS
 
 __version__ = "0.5.0"
 
@@ -58,3 +57,39 @@ __all__ = [
     "write_transform",
     "write_volume",
 ]
+
+_HOMES = {  # of the names above: torch and SimpleITK take seconds to load, and help or the version need neither
+    "PRESETS": "presets",
+    "DenseField": "core.records",
+    "Grid": "core.grid",
+    "ImagePair": "core.records",
+    "InputError": "core.errors",
+    "Landmarks": "core.records",
+    "Registration": "pipeline",
+    "RegistrationConfig": "config",
+    "Volume": "core.records",
+    "jacobian_determinant": "core.fields",
+    "make_phantom": "phantom",
+    "read_landmarks": "io.landmarks",
+    "read_pair": "io.images",
+    "read_transform": "io.transforms",
+    "read_volume": "io.images",
+    "register": "pipeline",
+    "summarise": "analysis.metrics",
+    "tre": "analysis.metrics",
+    "write_transform": "io.transforms",
+    "write_volume": "io.images",
+}
+
+if not TYPE_CHECKING:  # else any name would seem to be there
+
+    def __getattr__(name: str) -> Any:
+        """A public name, from its module (PEP 562)."""
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        return globals()[name]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,6 +1,7 @@
 """Imports point one way, heavy dependencies have one home, importing does nothing, files stay small."""
 
 import ast
+import importlib
 import subprocess
 import sys
 
@@ -52,13 +53,27 @@ def test_files_and_functions_stay_small(name):
 
 
 def test_the_front_page_exports_what_it_lists():
-    assigned = [node for node in ast.walk(TREES["__init__"]) if isinstance(node, ast.Assign)]
-    (listed,) = [ast.literal_eval(node.value) for node in assigned if ast.unparse(node.targets[0]) == "__all__"]
-    assert len(set(listed)) == len(listed)
-    modules = {part(f"graphreg.{name}") for name in FILES}
-    public = {name for name in vars(graphreg) if not name.startswith("_")} - modules
-    assert public == set(listed) - modules - {"__version__"}
-    assert all(hasattr(graphreg, name) for name in listed)
+    (shown,) = (
+        node for node in TREES["__init__"].body if isinstance(node, ast.If) and ast.unparse(node).startswith("if TYPE")
+    )
+    homes = {alias.name: node.module.removeprefix("graphreg.") for node in shown.body for alias in node.names}
+    assert homes == graphreg._HOMES and sorted(homes) == sorted(graphreg.__all__)
+    for name, home in homes.items():
+        assert getattr(graphreg, name) is getattr(importlib.import_module(f"graphreg.{home}"), name)
+    assert {*homes, "__version__"} <= set(dir(graphreg)) and not hasattr(graphreg, "unheard_of")
+
+
+@pytest.mark.parametrize("then", ["", "main(['--help'])", "main(['register', '--help'])", "main(['train', '--speed'])"])
+def test_the_front_page_and_help_load_nothing_heavy(then):
+    code = f"""
+import sys
+import graphreg
+from graphreg.cli import main
+{then}
+print([name for name in ("torch", "numpy", "scipy", "SimpleITK", "rich") if name in sys.modules], file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines()[-1] == "[]"
 
 
 @pytest.mark.parametrize("path", sorted(TESTS.rglob("*.py")), ids=lambda path: path.stem)
@@ -78,7 +93,7 @@ def state():
             logging.getLogger().level, SimpleITK.ProcessObject.GetGlobalWarningDisplay(),
             str(numpy.geterr()), [w for w in warnings.filters if "graphreg" in str(w)])
 before = state()
-import graphreg
+from graphreg import *
 assert state() == before
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

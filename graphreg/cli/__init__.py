@@ -5,19 +5,23 @@ from collections.abc import Sequence
 
 import typer
 
-from graphreg.cli.applying import points, warp
+from graphreg import __version__
 from graphreg.cli.check_data import check_data
+from graphreg.cli.compare import compare
 from graphreg.cli.console import INTERRUPTED, State, Terminated, ending_in_order, failure
+from graphreg.cli.demo import demo
 from graphreg.cli.evaluate import evaluate
 from graphreg.cli.export import export
 from graphreg.cli.invert import invert
-from graphreg.cli.mapping import jacobian, ventilation
-from graphreg.cli.phantoms import demo, phantom
+from graphreg.cli.jacobian import jacobian
+from graphreg.cli.phantom import phantom
+from graphreg.cli.points import points
 from graphreg.cli.register import register
 from graphreg.cli.report import report
-from graphreg.cli.studying import compare, study
+from graphreg.cli.study import study
 from graphreg.cli.train import train
-from graphreg.cli.version import show_version
+from graphreg.cli.ventilation import ventilation
+from graphreg.cli.warp import warp
 from graphreg.runtime.malloc import keep_freed_memory
 
 app = typer.Typer(
@@ -46,6 +50,13 @@ VERBS = (
 )
 for verb in VERBS:
     app.command()(verb)
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and leave."""
+    if wanted:
+        print(f"graphreg {__version__}")
+        raise typer.Exit
 
 
 @app.callback()

@@ -1,5 +1,7 @@
 """What the user sees: lines, a progress bar, errors with their exit codes."""
 
+from __future__ import annotations
+
 import signal
 import sys
 import traceback
@@ -7,15 +9,15 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from errno import EACCES, EISDIR, ELOOP, ENAMETOOLONG, ENOTDIR, EPERM
+from typing import TYPE_CHECKING
 
-import torch
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from graphreg.core.errors import lacks_memory
-from graphreg.runtime.monitor import Progress as Listener
 from graphreg.runtime.signals import answering
+
+if TYPE_CHECKING:
+    from graphreg.runtime.monitor import Progress
 
 DONE, FAILED, WRONG, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 # errors of a path rather than of the machine
@@ -97,7 +99,8 @@ def _of_input(error: BaseException) -> tuple[str, int] | None:
 
 
 def _of_work(error: BaseException) -> str:
-    if isinstance(error, torch.cuda.OutOfMemoryError):
+    torch = sys.modules.get("torch")  # help and wrong options come without it, and then no error is its own
+    if torch and isinstance(error, torch.cuda.OutOfMemoryError):
         return "the GPU has not enough memory (--device cpu does without)"
     if lacks_memory(error):
         return "there is not enough memory (--debug shows where)"
@@ -116,12 +119,16 @@ def _one_line(error: object) -> str:
 
 
 @contextmanager
-def progress_bar(quiet: bool) -> Iterator[Listener | None]:
+def progress_bar(quiet: bool) -> Iterator[Progress | None]:
     """A listener that draws a bar on stderr with the stage at work, or None where nobody looks."""
     if quiet or not sys.stderr.isatty():
         yield None
         return
+    from rich.console import Console
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
     columns = (TextColumn("{task.description:<12}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("reading", total=1.0)
         yield lambda stage, share: bar.update(task, description=stage, completed=share)

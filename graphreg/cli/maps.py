@@ -1,8 +1,8 @@
-"""What the verbs that write maps share: lungs of an image, the checks of their input, and the files."""
+"""What the verbs that write maps share: their files, the lungs of an image, the checks of both, and what is written."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -10,41 +10,33 @@ import torch
 from torch import Tensor
 
 from graphreg import __version__
-from graphreg.analysis.regions import Region, label_regions, lung_regions, measure
+from graphreg.analysis.regions import Region, label_regions, measure
 from graphreg.anatomy.lung_ct.doubts import LUNG_HU
 from graphreg.anatomy.lung_ct.mask import find_lungs
+from graphreg.anatomy.lung_ct.sides import lung_regions
+from graphreg.anatomy.lung_ct.ventilation import VolumeConsistency
 from graphreg.core.errors import InputError, unsuitable
 from graphreg.core.grid import mask_volume_mm3
 from graphreg.core.records import DenseField, Volume
 from graphreg.core.resampling import identity, resample_mask
-from graphreg.io import read_mask, read_volume
+from graphreg.io import read_mask
 from graphreg.io.fingerprints import fingerprint
-from graphreg.io.maps import TABLE, draw_map, limits, write_maps
+from graphreg.io.images import read_grid
+from graphreg.io.maps import TABLE, draw_map, limits, read_labels, write_maps
 
 Names = tuple[str, ...]
 
-ROLES = ("transform", "fixed", "moving", "fixed_mask", "moving_mask", "labels")
 BEYOND = 0.01  # share of a region that may lie outside the field
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
-    """A motion over a fixed image with its lungs and labels (D, H, W)."""
+class MappedMotion:
+    """A motion over a fixed image with its lungs and labels (D, H, W), of which maps are made."""
 
     field: DenseField
     image: Volume
     lungs: Tensor
     labels: Tensor | None
-
-    def require_covered(self, transform: Path, fixed: Path, labels: Path | None) -> None:
-        """Raise InputError where lungs or labels lie beyond the field."""
-        known = torch.ones(self.field.grid.shape, dtype=torch.bool)
-        known = resample_mask(known, self.field.grid, self.image.grid, identity)
-        for region, name in ((self.lungs, f"the lungs of {fixed}"), (self.labels, str(labels))):
-            if region is not None:
-                missed = (~known[region != 0]).double().mean().item()
-                if missed > BEYOND:
-                    raise unsuitable(transform, f"a field over {name}", f"one without {100 * missed:.0f} % of them")
 
     def regions(self, jacobian: Tensor, maps: Mapping[str, Tensor]) -> list[Region]:
         """Both lungs, then the labels."""
@@ -78,16 +70,44 @@ class Scene:
         return regions
 
 
+@dataclass(frozen=True)
+class Sources:
+    """The files that maps are made from."""
+
+    transform: Path
+    fixed: Path
+    moving: Path | None
+    fixed_mask: Path | None
+    moving_mask: Path | None
+    labels: Path | None
+
+    def motion(self, field: DenseField, image: Volume, lungs: Tensor) -> MappedMotion:
+        """The motion over the fixed image. Raises InputError where its lungs or labels lie beyond the field."""
+        labels = read_labels(self.labels, image.grid, self.fixed) if self.labels else None
+        motion = MappedMotion(field, image, lungs, labels)
+        self._require_covered(motion)
+        return motion
+
+    def _require_covered(self, motion: MappedMotion) -> None:
+        known = torch.ones(motion.field.grid.shape, dtype=torch.bool)
+        known = resample_mask(known, motion.field.grid, motion.image.grid, identity)
+        for region, name in ((motion.lungs, f"the lungs of {self.fixed}"), (motion.labels, str(self.labels))):
+            if region is not None:
+                missed = (~known[region != 0]).double().mean().item()
+                if missed > BEYOND:
+                    found = f"one without {100 * missed:.0f} % of them"
+                    raise unsuitable(self.transform, f"a field over {name}", found)
+
+    def provenance(self) -> dict[str, Any]:
+        """What a result was made from: the program, and every file with its hash."""
+        given: dict[str, Path | None] = {field.name: getattr(self, field.name) for field in fields(self)}
+        inputs = {role: file and {"path": str(file), "sha256": fingerprint(file)} for role, file in given.items()}
+        return {"graphreg": __version__, "inputs": inputs}
+
+
 def files_of(maps: Names, pictured: Names) -> list[str]:
     """Names of all files of a verb but its record."""
     return [TABLE, *(f"{name}.nii.gz" for name in maps), *(f"{name}.png" for name in pictured)]
-
-
-def origin(*files: Path | None) -> dict[str, Any]:
-    """What a result was made from: files in the order of ROLES."""
-    named = zip(ROLES, files, strict=True)
-    inputs = {role: file and {"path": str(file), "sha256": fingerprint(file)} for role, file in named}
-    return {"graphreg": __version__, "inputs": inputs}
 
 
 def lungs_of(image: Volume, path: Path, mask: Path | None) -> Tensor:
@@ -110,8 +130,16 @@ def hu_lungs(image: Volume, path: Path, mask: Tensor | None) -> Tensor:
 
 def mask_file_mm3(mask: Path) -> float:
     """Volume of a mask in a file, on whatever grid."""
-    grid = read_volume(mask).grid
+    grid = read_grid(mask)
     return mask_volume_mm3(read_mask(mask, grid, mask), grid)
+
+
+def sentence(volumes: VolumeConsistency) -> str:
+    """How well the motion agrees with the volumes of the masks."""
+    return (
+        f"mean Jacobian {volumes.mean_jacobian:.3f}, ratio of the lung masks {volumes.volume_ratio:.3f}: "
+        f"{volumes.difference_percent:+.1f} %"
+    )
 
 
 @contextmanager

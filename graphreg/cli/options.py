@@ -1,19 +1,24 @@
 """The options that verbs share, each described once."""
 
 import math
-from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from graphreg.cli.console import note_debug
-from graphreg.config import PRESETS, REGULARISERS, RegistrationConfig, override
-from graphreg.config import preset as named_preset
-from graphreg.core.errors import InputError
+from graphreg.cli.names import PRESETS, REGULARISERS
 
 SEEDS = 2**63  # as torch takes them
 IMAGE = "NIfTI, MetaImage or NRRD file, or folder of a DICOM series"
+
+
+def finite(value: float) -> float:
+    """Callback of lengths: NaN passes every comparison with limits."""
+    if not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is no length")
+    return value
+
 
 Fixed = Annotated[Path, typer.Argument(metavar="FIXED", help=f"{IMAGE}, in HU.")]
 Moving = Annotated[Path, typer.Argument(metavar="MOVING", help="The scan to bring onto FIXED; formats as for FIXED.")]
@@ -62,34 +67,19 @@ Debug = Annotated[
     bool, typer.Option("--debug", callback=note_debug, is_eager=True, help="Show the traceback of an error.")
 ]
 
-
-def finite(value: float) -> float:
-    """Callback of lengths: NaN passes every comparison with limits."""
-    if not math.isfinite(value):
-        raise typer.BadParameter(f"{value} is no length")
-    return value
-
-
-def settings_of(
-    preset: str, file: Path | None, regulariser: str | None = None, refined: bool = True
-) -> RegistrationConfig:
-    """Settings of a preset, with those of a TOML file and of options in their place.
-
-    Raises ValueError, which names the file where it is wrong.
-    """
-    changes: dict[str, Any] = {"regulariser": regulariser} if regulariser else {}
-    if not refined:
-        changes["refinement"] = ()
-    return replace(_settings_of(preset, file), **changes)
-
-
-def _settings_of(preset: str, file: Path | None) -> RegistrationConfig:
-    settings = named_preset(preset)
-    if file is None:
-        return settings
-    try:
-        return override(settings, file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{file}: a TOML file needed, found {error.strerror}") from error
-    except ValueError as error:
-        raise InputError(f"{file}: {error}") from error
+# of the verbs that write maps
+OutMaps = Annotated[Path, typer.Option("-o", "--out", metavar="FOLDER", help="Folder for the maps.")]
+FixedOfMaps = Annotated[Path, typer.Option(metavar="FIXED", help=f"The fixed image: {IMAGE}, in HU.")]
+Regions = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Whole numbers on the grid of FIXED: a row of regions.csv each.")
+]
+Smoothing = Annotated[
+    float,
+    typer.Option(
+        metavar="MM",
+        min=0,
+        max=100,
+        callback=finite,
+        help="Standard deviation of the Gaussian over the maps in the lungs.",
+    ),
+]

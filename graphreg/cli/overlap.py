@@ -11,8 +11,7 @@ from graphreg.core.errors import InputError
 from graphreg.core.grid import Grid
 from graphreg.core.records import DenseField, Volume
 from graphreg.core.resampling import identity, resample
-from graphreg.io import read_volume
-from graphreg.io.maps import read_labels
+from graphreg.io.maps import read_label_map
 
 
 def require_both(fixed: Path | None, moving: Path | None) -> None:
@@ -28,14 +27,13 @@ def overlap_by_label(field: DenseField, fixed: Path | None, moving: Path | None)
     """
     if fixed is None or moving is None:
         return {}
-    grids = [read_volume(path).grid for path in (fixed, moving)]
-    labels = read_labels(fixed, grids[0], fixed)
-    other = Volume(grids[1], read_labels(moving, grids[1], moving).float())
+    (grid, labels), (moving_grid, moving_labels) = read_label_map(fixed), read_label_map(moving)
+    other = Volume(moving_grid, moving_labels.float())
     found: dict[str, dict[str, Any]] = {}
     for when, motion in (("before", identity), ("after", field)):
-        seen = resample(other, grids[0], motion, outside=0.0, nearest=True).data.long()
+        seen = resample(other, grid, motion, outside=0.0, nearest=True).data.long()
         for label, dice in dice_by_label(labels, seen).items():
-            figures = {"dice": dice} | _distances(labels == label, seen == label, grids[0])
+            figures = {"dice": dice} | _distances(labels == label, seen == label, grid)
             found.setdefault(str(label), {})[when] = figures
     return {"labels": found}
 

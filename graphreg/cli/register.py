@@ -3,9 +3,7 @@
 import typer
 
 from graphreg.cli import options
-from graphreg.cli.console import FAILED, say
-from graphreg.cli.job import Job, perform, remark
-from graphreg.runs.claim import claim
+from graphreg.cli.console import FAILED
 
 
 def register(
@@ -36,15 +34,10 @@ def register(
     A finished result of the same images and settings in OUT is left alone. Where signs speak against the result (other
     patients, a wrong mask, half a lung) it is written all the same, with a warning each, here and in registration.json.
     """
-    masks = fixed_mask, moving_mask
-    job = Job(fixed, moving, out, *masks, preset, config, regulariser, not no_refinement, symmetric, device, seed)
-    job.check()
-    with claim(out):
-        if not force and job.is_done():
-            say(f"nothing to do: {out} already holds the result of these images and settings")
-        else:
-            finished = perform(job, quiet)
-            if not quiet:
-                say(finished.summary(out))
-        if remark(out) and strict:
-            raise typer.Exit(FAILED)
+    from graphreg.cli.job import fulfil, run_of
+
+    inputs = {"fixed": fixed, "moving": moving, "fixed_mask": fixed_mask, "moving_mask": moving_mask}
+    own = {"regulariser": regulariser, "refined": not no_refinement, "symmetric": symmetric}
+    run = run_of(inputs, out, preset, config, **own, device=device, seed=seed)
+    if fulfil(run, force, quiet) and strict:
+        raise typer.Exit(FAILED)

@@ -8,7 +8,6 @@ import typer
 from graphreg.cli import options
 from graphreg.cli.console import say
 from graphreg.core.errors import InputError
-from graphreg.io.files import require_suffix, require_writable
 
 PAGE = "report.html"
 EXTRA = ("jinja2", "markupsafe", "PIL")  # what the extra [report] brings
@@ -28,6 +27,8 @@ def report(folder: Folder, out: OutPage = None, debug: options.Debug = False) ->
     keypoints in space and the worst landmarks. It stands alone: nothing is fetched when it is opened. It holds pictures
     of the patients. Needs the extra [report].
     """
+    from graphreg.io.files import require_suffix, require_writable
+
     page = folder / PAGE if out is None else out
     require_suffix(page, (".html", ".htm"))
     require_writable(page)

@@ -6,14 +6,8 @@ from typing import Annotated
 import typer
 
 from graphreg.cli import options
-from graphreg.cli.console import progress_bar, say
-from graphreg.io.files import require_writable
-from graphreg.runtime.devices import choose_device
-from graphreg.training.run import Training
-from graphreg.training.settings import FitConfig
-from graphreg.training.sources import Sources, images_in, pairs_in, tables_in
 
-OutTraining = Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="Folder for all files.")]
+Out = Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="Folder for all files.")]
 Levels = Annotated[str, typer.Option(metavar="A,B", help="Levels of the preset that the network is for.")]
 Scans = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Single CT scans in HU, which are made to breathe.")]
 Breaths = Annotated[
@@ -40,7 +34,7 @@ SeedOfTraining = Annotated[int, typer.Option(metavar="N", min=0, help="Of pairs,
 
 
 def train(
-    out: OutTraining,
+    out: Out,
     levels: Levels = "wide,coarse",
     scans: Scans = None,
     breaths: Breaths = None,
@@ -66,26 +60,7 @@ def train(
     Writes OUT/NAME.safetensors, where NAME are the levels, and OUT/NAME.csv with the losses. A file for
     'graphreg register --config' names weights as 'levels.wide.graphregnet.weights = "OUT/NAME.safetensors"'.
     """
-    require_writable(out, folder=True)
-    training = Training(
-        out=out,
-        levels=tuple(levels.split(",")),
-        sources=_sources(scans, breaths, pairs, made, seed),
-        settings=options.settings_of(preset, config),
-        fit=FitConfig(architecture=architecture, steps=steps, seed=seed, mixed_precision=mixed_precision),
-        start=start,
-        workers=workers,
-        device=choose_device(device),
-    )
-    with progress_bar(quiet) as progress:
-        say(f"loss {training.run(progress):.3f} mm on the pairs held out: {training.target}")
+    from graphreg.cli.training_job import TrainingJob
 
-
-def _sources(scans: Path | None, breaths: Path | None, pairs: Path | None, made: int, seed: int) -> Sources:
-    return Sources(
-        scans=images_in(scans) if scans else (),
-        breaths=tables_in(breaths) if breaths else (),
-        pairs=pairs_in(pairs) if pairs else (),
-        made=made,
-        seed=seed,
-    )
+    asked = scans, breaths, pairs, made, steps, preset, config, architecture, start, workers, device, seed
+    TrainingJob(out, levels, *asked, mixed_precision).perform(quiet)

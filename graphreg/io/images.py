@@ -53,15 +53,20 @@ def read_volume(path: PathInput) -> Volume:
 def read_mask(path: PathInput, grid: Grid, image: PathInput = "the image") -> Tensor:
     """A mask (D, H, W), True where the file is not zero, which must lie on the grid of its image. Raises InputError."""
     own, data = _read(path)
-    if not _same(own, grid):
-        apart = "" if _overlap(own, grid) else ", without overlap"
-        raise unsuitable(path, f"a mask on the grid of {image} ({_words(grid)})", f"{_words(own)}{apart}")
+    require_grid(path, own, grid, image)
     if not bool(torch.isfinite(torch.stack(data.aminmax())).all()):
         raise unsuitable(path, "a mask of finite values", "NaN or infinite voxels")
     mask = data != 0
     if not bool(mask.any()):
         raise unsuitable(path, "a mask with voxels that are not zero", "an empty mask")
     return mask
+
+
+def require_grid(path: PathInput, own: Grid, grid: Grid, image: PathInput) -> None:
+    """Raise InputError where a mask or label map does not lie on the grid of its image."""
+    if not _same(own, grid):
+        apart = "" if _overlap(own, grid) else ", without overlap"
+        raise unsuitable(path, f"a mask on the grid of {image} ({_words(grid)})", f"{_words(own)}{apart}")
 
 
 def _read_lungs(path: PathInput, grid: Grid, image: PathInput) -> Tensor:

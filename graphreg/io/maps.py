@@ -16,7 +16,7 @@ from graphreg.core.errors import InputError, PathInput, unsuitable
 from graphreg.core.grid import Grid, sample
 from graphreg.core.records import Volume
 from graphreg.io.files import atomic_path, require_writable, write_text
-from graphreg.io.images import read_mask, read_volume, write_volume
+from graphreg.io.images import read_volume, require_grid, write_volume
 from graphreg.io.json_text import plain, write_json
 from graphreg.io.pictures import GAP, shade, three_planes, write_pixels
 
@@ -37,15 +37,21 @@ GLYPHS = (75557, 26227, 71747, 71717, 55711, 74717, 74757, 71111, 75757, 75717, 
 
 def read_labels(path: PathInput, grid: Grid, image: PathInput) -> Tensor:
     """A label map (D, H, W) of whole numbers, 0 for none, on the grid of an image. Raises InputError."""
-    read_mask(path, grid, image)  # for its grid
-    labels = read_volume(path).data
-    whole = labels.round()
-    if not bool((labels == whole).all()):
+    own, labels = read_label_map(path)
+    require_grid(path, own, grid, image)
+    return labels
+
+
+def read_label_map(path: PathInput) -> tuple[Grid, Tensor]:
+    """A label map (D, H, W) of whole numbers, 0 for none, and where its voxels sit. Raises InputError."""
+    found = read_volume(path)
+    whole = found.data.round()
+    if not bool((found.data == whole).all()):
         raise unsuitable(path, "a label map of whole numbers", "fractions")
     count = len(whole.unique())
     if count > MOST_LABELS:
         raise unsuitable(path, f"a label map of at most {MOST_LABELS} labels", f"{count} values")
-    return whole.long()
+    return found.grid, whole.long()
 
 
 def require_own(folder: PathInput, mark: str, names: Sequence[str]) -> None:

@@ -10,9 +10,11 @@ from graphreg import __version__
 from graphreg.anatomy import ANATOMIES, Anatomy
 from graphreg.config import RegistrationConfig, as_record
 from graphreg.core.errors import InputError
+from graphreg.core.records import Volume
 from graphreg.io.fingerprints import fingerprint
 from graphreg.io.json_text import plain
 from graphreg.presets import PRESETS
+from graphreg.runs.results import read_record
 
 ROLES = ("fixed", "moving", "fixed_mask", "moving_mask")  # of the inputs that a registration depends on
 SAME = ("graphreg", "configuration", "seed")  # besides their contents, whatever their names
@@ -37,6 +39,15 @@ def anatomy_of(record: Mapping[str, Any]) -> Anatomy:
     if isinstance(kind, str) and kind not in ANATOMIES:
         raise InputError(f"an anatomy among {', '.join(ANATOMIES)} needed, found {kind}")
     return ANATOMIES[kind]() if isinstance(kind, str) else next(iter(PRESETS.values())).anatomy
+
+
+def value_outside(transform: Path, volume: Volume) -> float:
+    """What a volume that is warped by a transform holds beyond its border.
+
+    As the anatomy has it that the record beside the transform names; without a record the volume's smallest value.
+    """
+    record = read_record(transform.parent)
+    return float(volume.data.min()) if record is None else anatomy_of(record).value_outside(volume)
 
 
 def is_same(found: Mapping[str, Any] | None, record: Mapping[str, Any]) -> bool:

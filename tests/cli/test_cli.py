@@ -31,10 +31,10 @@ from support.program import (
 )
 
 import graphreg
-from graphreg.cli import job, main, options, phantoms
+from graphreg.cli import demonstration, job, main, settings
 from graphreg.config import override, preset
 from graphreg.core.records import DenseField, Volume
-from graphreg.io import read_landmarks, read_transform, write_points, write_transform, write_volume
+from graphreg.io import images, maps, read_landmarks, read_transform, write_points, write_transform, write_volume
 from graphreg.phantom import PhantomConfig, make_phantom
 
 PAIR = ["ph/fixed.nii.gz", "ph/moving.nii.gz"]
@@ -450,6 +450,14 @@ def test_fractions_stay_fractions_and_are_no_labels(shift, tmp_path, capsys):
     assert "whole numbers from -32768 to 32767 needed" in capsys.readouterr().err
 
 
+def test_of_a_reference_the_header_is_read_alone(shift, tmp_path, generator):
+    write_volume(noise(SMALL, generator), tmp_path / "a.nii.gz")
+    write_volume(Volume(LARGER, torch.zeros(LARGER.shape)), tmp_path / "flat.nrrd")  # no image, were its voxels read
+    options = ["--reference", f"{tmp_path}/flat.nrrd", "-o", f"{tmp_path}/b.nii.gz"]
+    assert main(["warp", str(shift), f"{tmp_path}/a.nii.gz", *options]) == 0
+    assert sitk.ReadImage(str(tmp_path / "b.nii.gz")).GetSize() == LARGER.shape[::-1]
+
+
 def test_no_name_of_a_patient_gets_into_an_output(shift, tmp_path, capsys):
     dicom(tmp_path / "ct", SLICES)
     options = ["--reference", f"{tmp_path}/ct", "-o", f"{tmp_path}/w.nii.gz"]
@@ -520,7 +528,7 @@ def test_evaluate_gives_the_errors_worked_out_by_hand(shift, tmp_path, capsys):
     assert (figures["folding_percent"], figures["mean_jacobian"]) == (0.0, pytest.approx(1.0, abs=1e-6))
 
 
-def test_evaluate_tells_the_overlap_of_labels(shift, tmp_path, capsys):
+def test_evaluate_tells_the_overlap_of_labels(shift, tmp_path, capsys, monkeypatch):
     # by hand: 3 voxels in a row along x, of 1 mm; the fixed ones lie 3 mm to the left of the moving ones, as the motion
     # says, and 2 of 3 voxels apart in x when nothing moves
     marks = np.zeros((2, 4, 5, 11), np.uint8)
@@ -534,7 +542,10 @@ def test_evaluate_tells_the_overlap_of_labels(shift, tmp_path, capsys):
     (tmp_path / "l.csv").write_text("fixed_x,fixed_y,fixed_z,moving_x,moving_y,moving_z\n0,0,0,3,0,0\n")
     command = ["evaluate", str(shift), "--landmarks", f"{tmp_path}/l.csv", "--json", f"{tmp_path}/e.json"]
     labels = ["--fixed-labels", f"{tmp_path}/f.nii.gz", "--moving-labels", f"{tmp_path}/m.nii.gz"]
+    read, read_volume = [], images.read_volume
+    monkeypatch.setattr(maps, "read_volume", lambda path: (read.append(path.name), read_volume(path))[1])
     assert main([*command, *labels]) == 0
+    assert read == ["f.nii.gz", "m.nii.gz"]  # each once
     out = capsys.readouterr().out
     assert "label 7: Dice 0.000 -> 1.000, HD95 3.00 -> 0.00 mm" in out
     found = load(tmp_path / "e.json")["labels"]
@@ -568,8 +579,8 @@ def test_evaluate_needs_landmarks_in_one_of_two_ways(shift, capsys, options):
 
 def test_the_demo_registers_measures_and_draws(tmp_path, monkeypatch, capfd):
     coarse = PhantomConfig(fixed_spacing_mm=(4.0, 5.0), moving_spacing_mm=(4.0, 5.0))
-    monkeypatch.setattr(phantoms, "PhantomConfig", lambda: coarse)
-    monkeypatch.setattr(options, "named_preset", lambda _: override(preset("fast"), FAST))
+    monkeypatch.setattr(demonstration, "PhantomConfig", lambda: coarse)
+    monkeypatch.setattr(settings, "named_preset", lambda _: override(preset("fast"), FAST))
     monkeypatch.chdir(tmp_path)
     assert main(["demo", "--seed", "2"]) == 0
     out, err = capfd.readouterr()

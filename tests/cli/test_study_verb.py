@@ -6,7 +6,8 @@ from support import study_cases as fakes
 from support.problems import present
 from support.program import FAST, SETTINGS, STUDY, load, names, one_line, only_doubts, rows, state
 
-from graphreg.cli import main, studying
+from graphreg.cli import main
+from graphreg.cli.study import _listener, amounts, duration
 from graphreg.core.records import Volume
 from graphreg.io import write_volume
 from graphreg.study.runner import Advance
@@ -108,13 +109,13 @@ def test_both_verbs_explain_themselves(capsys):
 
 
 def test_amounts_of_resources_have_names():
-    assert studying.amounts(["GPU=1", "MEMORY=4e9"]) == {"GPU": 1.0, "MEMORY": 4e9} and studying.amounts(None) == {}
+    assert amounts(["GPU=1", "MEMORY=4e9"]) == {"GPU": 1.0, "MEMORY": 4e9} and amounts(None) == {}
 
 
 def test_progress_tells_the_cases_and_the_time_left():
     told = []
-    draw = present(studying._listener(lambda stage, share: told.append((stage, share))))
+    draw = present(_listener(lambda stage, share: told.append((stage, share))))
     for advance in (Advance(0, 4, "", False, None), Advance(1, 4, "a", False, 80), Advance(2, 4, "b", False, 7200)):
         draw(advance)
     assert told == [("0 of 4 cases", 0), ("1 of 4 cases, 80 s left", 0.25), ("2 of 4 cases, 2.0 h left", 0.5)]
-    assert studying.duration(600) == "10 min" and studying._listener(None) is None
+    assert duration(600) == "10 min" and _listener(None) is None

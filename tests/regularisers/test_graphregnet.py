@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from graphreg.scene import find_masks, open_scene
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from support.levels import COARSE
@@ -23,7 +24,6 @@ from graphreg.regularisers import GraphRegNet, Independent
 from graphreg.regularisers.networks import ARCHITECTURES, build, load, restore
 from graphreg.regularisers.weights_file import NOTES, SHIPPED, Weights, WeightsError, fingerprint, locate, read_weights
 from graphreg.runtime.monitor import Monitor
-from graphreg.scene import find_masks, open_scene
 from graphreg.training.observing import left_over
 
 CPU = torch.device("cpu")

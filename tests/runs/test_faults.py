@@ -17,7 +17,7 @@ from support import study_cases
 from support.problems import SMALL
 from support.program import ENVIRONMENT, LINUX, ROOT, SETTINGS, SUPPORTED, contents, names, scans_of
 
-from graphreg.cli import main, phantoms
+from graphreg.cli import main, phantom_files
 from graphreg.cli.console import Terminated, ending_in_order
 from graphreg.core.records import Volume
 from graphreg.io import InputError, write_volume
@@ -146,7 +146,7 @@ def die_after_two_files(command):
 @LINUX
 def test_a_phantom_whose_process_was_killed_as_it_was_renamed_is_made_again(tmp_path, monkeypatch):
     made = make_phantom(0, PhantomConfig(fixed_spacing_mm=(9.0, 9.0), moving_spacing_mm=(9.0, 9.0)))
-    monkeypatch.setattr(phantoms, "make_phantom", lambda *_: made)
+    monkeypatch.setattr(phantom_files, "make_phantom", lambda *_: made)
     command = ["phantom", "-o", str(tmp_path / "ph")]
     assert ended(forked(die_after_two_files, command)) == -signal.SIGKILL
     assert main(command) == 0

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from graphreg.runs.predict import record_of
 
 from graphreg.config import INHALE_EXHALE, RegistrationConfig
 from graphreg.core.grid import Grid
@@ -15,7 +16,6 @@ from graphreg.io import write_landmarks, write_transform, write_volume
 from graphreg.io.datasets import Case, DataSet
 from graphreg.io.json_text import write_json
 from graphreg.runs.identity import is_same
-from graphreg.runs.predict import record_of
 from graphreg.runs.results import RECORD, TRANSFORM, read_record
 
 GRID = Grid((8, 9, 10), (2.0, 2.0, 3.0), (-5.0, 0.0, 10.0))

@@ -7,6 +7,8 @@ from itertools import permutations, product
 import numpy as np
 import pytest
 import torch
+from graphreg.refinement.cost_cubes import cost_at
+from graphreg.regularisers.protocol import Prediction
 from support.problems import MATRIX, OFFSET_MM, affine_field, bowl, costs_of, present, smooth_noise
 from torch import Tensor
 
@@ -18,8 +20,6 @@ from graphreg.matching.cost_volume import label_grid
 from graphreg.phantom import known_pairs
 from graphreg.phantom.breaths import JACOBIAN, draw_breath, invert
 from graphreg.phantom.known_pairs import Chest, breathing_pair
-from graphreg.refinement.cost_cubes import cost_at
-from graphreg.regularisers.protocol import Prediction
 from graphreg.regularisers.weights_file import fingerprint
 from graphreg.training.excerpts import Excerpt, excerpt, shifted, stirred, turned
 from graphreg.training.fitting import Fit, split

@@ -1,30 +1,26 @@
-"""``graphreg study`` and ``graphreg compare``: a whole data set, and two methods on it."""
+"""``graphreg study``: a whole data set registered and scored."""
+
+from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from graphreg import __version__
 from graphreg.cli import options
 from graphreg.cli.console import FAILED, progress_bar, say, warn
 from graphreg.core.errors import InputError
-from graphreg.io.datasets import read_dataset
-from graphreg.io.files import require_writable
-from graphreg.io.json_text import write_json
-from graphreg.runtime.malloc import keep_freed_memory
-from graphreg.runtime.monitor import Progress
-from graphreg.study.comparison import Comparison
-from graphreg.study.comparison import compare as compare_studies
-from graphreg.study.runner import Advance, Study, run_study
+
+if TYPE_CHECKING:
+    from graphreg.runtime.monitor import Progress
+    from graphreg.study.runner import Advance, StudyOutcome
 
 Source = Annotated[
     Path, typer.Argument(metavar="MANIFEST|FOLDER", help="Table of cases (.csv, .json), or folder of a known data set.")
 ]
-OutStudy = Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="Folder for all results, new or empty.")]
+Out = Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="Folder for all results, new or empty.")]
 Workers = Annotated[
     int | None,
     typer.Option(metavar="N", min=1, help="Cases at a time, each in a process of its own; else one for each device."),
@@ -51,14 +47,11 @@ Resume = Annotated[bool, typer.Option("--resume", help="Go on with the study in 
 Cases = Annotated[
     list[str] | None, typer.Option("--case", metavar="NAME", help="Only this case; may be given several times.")
 ]
-StudyA = Annotated[Path, typer.Argument(metavar="STUDY_A", help="OUT of 'graphreg study'.")]
-StudyB = Annotated[Path, typer.Argument(metavar="STUDY_B", help="Another one, of the same cases.")]
-Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all figures to this file, too.")]
 
 
 def study(
     source: Source,
-    out: OutStudy,
+    out: Out,
     workers: Workers = None,
     devices: Devices = "auto",
     dask: Dask = None,
@@ -81,8 +74,13 @@ def study(
     A case that fails gets failure.json and the others go on. Interrupted, it goes on with --resume.
     Exit codes: 0 all done, 1 a case failed, 2 the input or the options are wrong.
     """
+    from graphreg.cli.settings import settings_of
+    from graphreg.io.datasets import read_dataset
+    from graphreg.runtime.malloc import keep_freed_memory
+    from graphreg.study.runner import run_study
+
     dataset = read_dataset(source)
-    settings = options.settings_of(preset, config, regulariser, not no_refinement)
+    settings = settings_of(preset, config, regulariser, not no_refinement)
     with progress_bar(quiet) as bar:
         others: dict[str, Any] = {"dask": dask, "resources": amounts(resource), "seed": seed}
         others |= {"devices": devices.split(","), "prepare": keep_freed_memory}
@@ -90,26 +88,6 @@ def study(
     _tell(done, len(dataset.cases), quiet)
     if done.failures:
         raise typer.Exit(FAILED)
-
-
-def compare(study_a: StudyA, study_b: StudyB, json_file: Json = None, debug: options.Debug = False) -> None:
-    """Compare two studies case by case.
-
-    Prints the mean error in mm of each case in both, their difference B - A (negative: B is better) with its 95 %
-    confidence interval over cases, and p of the paired Wilcoxon test over cases and over landmarks. Landmarks of one
-    case depend on each other, so that theirs is too small.
-    """
-    if json_file:
-        require_writable(json_file)
-    found = compare_studies(study_a, study_b)
-    for line in _lines(found):
-        say(line)
-    if found.skipped:
-        warn(f"not in both studies with the same landmarks: {', '.join(f'{c} ({name})' for c, name in found.skipped)}")
-    if json_file:
-        cases = [asdict(case) | {"difference_mm": case.difference_mm} for case in found.cases]
-        about = {"graphreg": __version__, "a": str(study_a), "b": str(study_b)}
-        write_json(json_file, {**about, **asdict(found), "cases": cases})
 
 
 def amounts(resources: list[str] | None) -> dict[str, float]:
@@ -145,7 +123,7 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _tell(done: Study, total: int, quiet: bool) -> None:
+def _tell(done: StudyOutcome, total: int, quiet: bool) -> None:
     for failure in done.failures:
         warn(f"{failure.case}: {failure.type}: {failure.message}")
     for name, reasons in done.warnings.items():
@@ -160,24 +138,3 @@ def _tell(done: Study, total: int, quiet: bool) -> None:
             f"{after['count']} landmarks of {found['over_cases']['after']['count']} cases"
         )
     say(f"{len(done.finished)} of {total} cases are finished, {len(done.failures)} failed: {done.out}")
-
-
-def _lines(found: Comparison) -> list[str]:
-    width = max(len("case"), *(len(f"{case.case}, {case.landmark_set}") for case in found.cases))
-    lines = [f"{'mean TRE [mm]':<{max(width, 14)}}{'A':>8}{'B':>8}{'B - A':>8}"]
-    for case in found.cases:
-        name = f"{case.case}, {case.landmark_set}"
-        lines.append(f"{name:<{max(width, 14)}}{case.a_mm:8.2f}{case.b_mm:8.2f}{case.difference_mm:+8.2f}")
-    for group in found.sets:
-        interval = group.interval_mm
-        sure = f" (95 % interval {interval[0]:+.2f} to {interval[1]:+.2f})" if interval else ""
-        cases = "" if group.p_cases is None else f"p {group.p_cases:.3g} over {group.cases} cases, "
-        lines.append(
-            f"{group.landmark_set}: {group.a_mm:.2f} -> {group.b_mm:.2f} mm, {group.difference_mm:+.2f} mm{sure}; "
-            f"Wilcoxon {cases}p {_p(group.p_landmarks)} over {group.landmarks} landmarks"
-        )
-    return lines
-
-
-def _p(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.3g}"
