@@ -1,5 +1,6 @@
 """``graphreg warp`` and ``graphreg points``: a transform put to use."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -9,11 +10,13 @@ from torch import Tensor
 from graphreg.cli import options
 from graphreg.cli.console import say, warn
 from graphreg.core.errors import InputError
-from graphreg.core.records import DenseField
+from graphreg.core.records import DenseField, Volume
 from graphreg.core.resampling import AIR_HU, resample
 from graphreg.io import read_points, read_transform, read_volume, write_points, write_volume
 from graphreg.io.files import require_suffix, require_writable
-from graphreg.io.images import INT16, WRITABLE
+from graphreg.io.images import WRITABLE
+
+EXACT = 1 << 24  # the whole numbers below it are told apart once they are read
 
 Image = Annotated[Path, typer.Argument(metavar="IMAGE", help=f"In the space of MOVING: {options.IMAGE}.")]
 OutImage = Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help=f"Image to write: {', '.join(WRITABLE)}.")]
@@ -37,18 +40,15 @@ def warp(
 ) -> None:
     """Bring an image onto the grid of FIXED.
 
-    IMAGE lies in the space of MOVING. HU are interpolated linearly, with -1024 outside IMAGE, and written as int16, or
-    as float32 where IMAGE holds fractions. Labels are written as int16, or as uint8 where they are 0 and 1 alone.
+    IMAGE lies in the space of MOVING. HU are interpolated linearly, with -1024 outside IMAGE, and written in the type
+    that IMAGE has in its file. So are labels, but as uint8 where they are 0 and 1 alone, and as int32 where as floats.
     """
     require_suffix(out, WRITABLE)
     require_output(out, transform, image, reference)
     field, volume, grid = read_transform(transform), read_volume(image), read_volume(reference).grid
-    whole = bool((volume.data == volume.data.round().clamp(INT16.min, INT16.max)).all())
-    if labels and not whole:
-        raise InputError(f"{image}: whole numbers from {INT16.min} to {INT16.max} needed, found others")
-    warped = resample(volume, grid, field, outside=0.0 if labels else AIR_HU, nearest=labels)
-    binary = labels and bool(((volume.data == 0) | (volume.data == 1)).all())
-    write_volume((grid, warped.data.bool()) if binary else warped, out, as_float=not whole)
+    if labels:
+        volume = _as_labels(image, volume)
+    write_volume(resample(volume, grid, field, outside=0.0 if labels else AIR_HU, nearest=labels), out)
     say(f"{image} on the grid of {reference}: {out}")
 
 
@@ -64,6 +64,16 @@ def points(transform: options.Transform, points: Points, out: OutPoints, debug: 
     warn_of_strays(field, fixed_mm)
     write_points(out, field(fixed_mm))
     say(f"{len(fixed_mm)} points mapped from the fixed to the moving image: {out}")
+
+
+def _as_labels(path: Path, volume: Volume) -> Volume:
+    """The volume, to be stored as whole numbers. Raises InputError where it holds others."""
+    data = volume.data
+    if not bool(((data == data.round()) & (data.abs() < EXACT)).all()):
+        raise InputError(f"{path}: whole numbers from {1 - EXACT} to {EXACT - 1} needed, found others")
+    if bool(((data == 0) | (data == 1)).all()):
+        return replace(volume, stored="uint8")
+    return volume if "int" in (volume.stored or "") else replace(volume, stored="int32")
 
 
 def warn_of_strays(field: DenseField, fixed_mm: Tensor) -> None:
