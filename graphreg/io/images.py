@@ -217,7 +217,9 @@ def _storable(data: Tensor, stored: str | None) -> NDArray[np.number]:
         plain = {torch.bool: torch.uint8}.get(data.dtype, torch.float32 if data.is_floating_point() else data.dtype)
         return data.to(plain).numpy()
     kind = np.dtype(stored)
-    return data.float().numpy().astype(kind, copy=False) if kind.kind == "f" else _rounded(data, kind)
+    if kind.kind == "f":
+        return data.to(torch.float64 if kind.itemsize == 8 else torch.float32).numpy()
+    return _rounded(data, kind)
 
 
 def _rounded(data: Tensor, kind: np.dtype[np.integer]) -> NDArray[np.number]:
