@@ -122,7 +122,7 @@ class Bench:
 def on_grid(data: Tensor, spacing_mm: float = MM) -> Volume:
     """An image whose first voxel lies at the origin."""
     depth, height, width = data.shape
-    return Volume(Grid((depth, height, width), (spacing_mm,) * 3), data)
+    return Volume(Grid((depth, height, width), (spacing_mm,) * 3), data, "int16")
 
 
 def rows(bench: Bench) -> Iterator[Row]:

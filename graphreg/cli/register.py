@@ -37,7 +37,16 @@ def register(
     from graphreg.cli.job import fulfil, run_of
 
     inputs = {"fixed": fixed, "moving": moving, "fixed_mask": fixed_mask, "moving_mask": moving_mask}
-    own = {"regulariser": regulariser, "refined": not no_refinement, "symmetric": symmetric}
-    run = run_of(inputs, out, preset, config, **own, device=device, seed=seed)
+    run = run_of(
+        inputs,
+        out,
+        preset,
+        config,
+        regulariser=regulariser,
+        refined=not no_refinement,
+        symmetric=symmetric,
+        device=device,
+        seed=seed,
+    )
     if fulfil(run, force, quiet) and strict:
         raise typer.Exit(FAILED)

@@ -1,7 +1,10 @@
 """``graphreg warp``: an image brought onto the grid of another by a transform."""
 
+from __future__ import annotations
+
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,6 +12,11 @@ from graphreg.cli import options
 from graphreg.cli.console import say
 from graphreg.cli.names import WRITABLE
 from graphreg.core.errors import InputError
+
+if TYPE_CHECKING:
+    from graphreg.core.records import Volume
+
+EXACT = 1 << 24  # the whole numbers below it are told apart once they are read
 
 Image = Annotated[Path, typer.Argument(metavar="IMAGE", help=f"In the space of MOVING: {options.IMAGE}.")]
 Out = Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help=f"Image to write: {', '.join(WRITABLE)}.")]
@@ -28,23 +36,32 @@ def warp(
 ) -> None:
     """Bring an image onto the grid of FIXED.
 
-    IMAGE lies in the space of MOVING. HU are interpolated linearly, with -1024 outside IMAGE, and written as int16, or
-    as float32 where IMAGE holds fractions. Labels are written as int16, or as uint8 where they are 0 and 1 alone.
+    IMAGE lies in the space of MOVING. It is interpolated linearly and written in the type that it has in its file.
+    Beyond it lies what the record beside TRANSFORM says of its anatomy (-1024 HU for lungs), without a record the
+    smallest value of IMAGE. Labels keep their type, too, but become uint8 where they are 0 and 1 alone, and int32 where
+    they are stored as floats.
     """
     from graphreg.cli.checks import require_output
     from graphreg.core.resampling import resample
     from graphreg.io import read_transform, read_volume, write_volume
     from graphreg.io.files import require_suffix
-    from graphreg.io.images import INT16, read_grid
+    from graphreg.io.images import read_grid
     from graphreg.runs.identity import value_outside
 
     require_suffix(out, WRITABLE)
     require_output(out, transform, image, reference)
     field, volume, grid = read_transform(transform), read_volume(image), read_grid(reference)
-    whole = bool((volume.data == volume.data.round().clamp(INT16.min, INT16.max)).all())
-    if labels and not whole:
-        raise InputError(f"{image}: whole numbers from {INT16.min} to {INT16.max} needed, found others")
-    warped = resample(volume, grid, field, outside=0.0 if labels else value_outside(transform, volume), nearest=labels)
-    binary = labels and bool(((volume.data == 0) | (volume.data == 1)).all())
-    write_volume((grid, warped.data.bool()) if binary else warped, out, as_float=not whole)
+    volume = _as_labels(image, volume) if labels else volume
+    outside = 0.0 if labels else value_outside(transform, volume)
+    write_volume(resample(volume, grid, field, outside=outside, nearest=labels), out)
     say(f"{image} on the grid of {reference}: {out}")
+
+
+def _as_labels(path: Path, volume: Volume) -> Volume:
+    """The volume, to be stored as whole numbers. Raises InputError where it holds others."""
+    data = volume.data
+    if not bool(((data == data.round()) & (data.abs() < EXACT)).all()):
+        raise InputError(f"{path}: whole numbers from {1 - EXACT} to {EXACT - 1} needed, found others")
+    if bool(((data == 0) | (data == 1)).all()):
+        return replace(volume, stored="uint8")
+    return volume if "int" in (volume.stored or "") else replace(volume, stored="int32")

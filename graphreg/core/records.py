@@ -12,6 +12,7 @@ from torch import Tensor
 from graphreg.core.grid import Grid, sample
 
 Motion = Callable[[Tensor], Tensor]  # points (..., 3) mm of the fixed image -> (..., 3) mm of the moving image
+STORED = (*(f"{sign}int{bits}" for bits in (8, 16, 32, 64) for sign in ("", "u")), "float32", "float64")
 
 
 def _require(condition: bool, need: str, got: object) -> None:
@@ -31,13 +32,15 @@ class Volume:
     """A scalar image. Raises ValueError where the data does not fit the grid or is not finite."""
 
     grid: Grid
-    data: Tensor  # (D, H, W)
+    data: Tensor  # (D, H, W), intensities
+    stored: str | None = None  # numpy name of the type of its voxels in the file, kept when it is written
 
     def __post_init__(self) -> None:
         _require(tuple(self.data.shape) == self.grid.shape, f"Volume data must be {self.grid.shape}", self.data.shape)
         _require(self.data.is_floating_point(), "Volume data must be floating point", self.data.dtype)
         ends = torch.stack(self.data.aminmax())  # NaN shows in both
         _require(bool(torch.isfinite(ends).all()), "Volume data must be finite", "NaN or infinity")
+        _require(self.stored in (None, *STORED), f"The stored type must be one of {', '.join(STORED)}", self.stored)
 
     def within(self, mask: Tensor) -> Tensor:
         """Values (N,) of the voxels in a mask (D, H, W) bool, in its order.

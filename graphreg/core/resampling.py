@@ -18,12 +18,12 @@ Region = tuple[slice, slice, slice]  # indices (z, y, x)
 def resample(volume: Volume, grid: Grid, motion: Motion, outside: float | None = None, nearest: bool = False) -> Volume:
     """The volume seen at motion(x) for every voxel x of a grid; beyond its border the border or ``outside``."""
     if motion is identity and not nearest and same_axes(volume.grid, grid):
-        return Volume(grid, _in_place(volume, grid, outside))
+        return Volume(grid, _in_place(volume, grid, outside), volume.stored)
     out = volume.data.new_empty(grid.shape)
     for slab in grid.slabs():
         points_mm = _moved(motion, grid, grid.points_mm(out, slab), slab)
         out[slab] = sample(volume.data[None], volume.grid, points_mm, outside, nearest)[0]
-    return Volume(grid, out)
+    return Volume(grid, out, volume.stored)
 
 
 def _moved(motion: Motion, grid: Grid, points_mm: Tensor, slab: slice) -> Tensor:
@@ -59,7 +59,7 @@ def region(mask: Tensor, grid: Grid, margin_mm: float = 0.0) -> Region:
 
 def crop(volume: Volume, part: Region) -> Volume:
     """That part of a volume, where it lies; it shares the memory of the whole."""
-    return Volume(volume.grid.part(part), volume.data[part])
+    return Volume(volume.grid.part(part), volume.data[part], volume.stored)
 
 
 def prepare(volume: Volume, spacing_mm: float, window: IntensityWindow) -> Volume:

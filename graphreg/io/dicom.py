@@ -1,4 +1,4 @@
-"""A folder with one DICOM series -> an image of SimpleITK in HU, through GDCM. No tag of the patient is repeated."""
+"""A folder with one DICOM series -> an image of SimpleITK, rescaled by GDCM. No tag of the patient is repeated."""
 
 import math
 import os
@@ -20,28 +20,30 @@ RESCALE = {
 PACKED = 2000  # times as large as its file is no slice that was compressed
 
 
-def read_series(path: PathInput) -> sitk.Image:
-    """The 3-D image, float32, that the slices in a folder form; within itk_alone. Raises InputError."""
+def read_series(path: PathInput) -> tuple[sitk.Image, int]:
+    """The 3-D image, float32, that the slices in a folder form, and the pixel type of the first, rescaled.
+
+    Within itk_alone. Raises InputError.
+    """
     series = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(path))
     if len(series) != 1:
         raise unsuitable(path, NEED, f"{len(series)} series" if series else "no series")
     names = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(path), series[0])
     try:
         places = [_place(path, name) for name in names]
+        kind = _told_by(names[0]).GetPixelID()
         _require_one_plane(path, places)
         image = sitk.ReadImage(names, sitk.sitkFloat32)
     except RuntimeError:
         raise unsuitable(path, NEED, "slices that do not form one volume") from None
     _require_even_stack(path, image, [place[:3] for place in places])
-    return image
+    return image, kind
 
 
 def _place(path: PathInput, name: str) -> list[float]:
     """Position (3), orientation (6) and pixel spacing (2) of a slice, all of them told by its tags."""
     _require_spacing(path, name)
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(name)
-    reader.ReadImageInformation()
+    reader = _told_by(name)
     if reader.GetNumberOfComponents() > 1:
         raise unsuitable(path, "one value per voxel", f"{reader.GetNumberOfComponents()} (colours)")
     width, height = reader.GetSize()[:2]
@@ -56,6 +58,13 @@ def _place(path: PathInput, name: str) -> list[float]:
             if number == 0 and what.endswith("slope"):
                 raise unsuitable(path, f"{what} that is not 0", "0")
     return [*place, width, height]
+
+
+def _told_by(name: str) -> sitk.ImageFileReader:
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(name)
+    reader.ReadImageInformation()
+    return reader
 
 
 def _numbers(path: PathInput, what: str, text: str, count: int) -> list[float]:

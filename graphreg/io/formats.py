@@ -8,17 +8,18 @@ import SimpleITK as sitk
 
 from graphreg.core.errors import PathInput, unsuitable
 from graphreg.io.guards import metaimage, nifti, nrrd
+from graphreg.io.guards.counting import Claim, require_bytes
 from graphreg.io.itk import itk_alone
 
 NEED = "a NIfTI, MetaImage or NRRD image"
 
 
 class Format(NamedTuple):
-    """What SimpleITK calls it, the endings of its names, and its check."""
+    """What SimpleITK calls it, the endings of its names, and the check of its headers."""
 
     reader: str
     suffixes: tuple[str, ...]
-    require_sound: Callable[[PathInput, bool], None]
+    require_sound: Callable[[PathInput], Claim]
 
 
 FORMATS = (
@@ -28,15 +29,22 @@ FORMATS = (
 )
 
 
+def format_of(path: PathInput) -> Format | None:
+    """That of a file, by its name."""
+    name = Path(path).name.lower()
+    return next((one for one in FORMATS if name.endswith(one.suffixes)), None)
+
+
 def open_image(path: PathInput, voxels: bool = True) -> sitk.ImageFileReader:
     """A reader that knows the header of an image, whose voxels, too, were looked at where wanted. Raises InputError."""
-    name = Path(path).name.lower()
-    found = next((one for one in FORMATS if name.endswith(one.suffixes)), None)
+    found = format_of(path)
     if found is None:
         endings = ", ".join(suffix for one in FORMATS for suffix in one.suffixes)
         raise unsuitable(path, f"{NEED}, with a name ending in {endings},", f"'{Path(path).name}'")
     try:
-        found.require_sound(path, voxels)
+        claim = found.require_sound(path)
+        if voxels:
+            require_bytes(path, claim)
         with itk_alone():
             reader = sitk.ImageFileReader()
             reader.SetImageIO(found.reader)

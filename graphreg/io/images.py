@@ -1,6 +1,6 @@
 """Images and masks: NIfTI, MetaImage, NRRD files and DICOM series folders <-> records.
 
-SimpleITK delivers LPS millimetres whatever the format, arrays in (z, y, x), and Hounsfield units for DICOM.
+SimpleITK delivers LPS millimetres whatever the format, arrays in (z, y, x), and rescaled intensities for DICOM.
 """
 
 import gzip
@@ -8,13 +8,15 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import SimpleITK as sitk
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from graphreg.core.errors import InputError, PathInput, lacks_memory, unsuitable
 from graphreg.core.grid import Grid
-from graphreg.core.records import ImagePair, Volume
+from graphreg.core.records import STORED, ImagePair, Volume
 from graphreg.io.dicom import read_series
 from graphreg.io.files import atomic_path, exists, require_suffix
 from graphreg.io.formats import NEED, open_image, reason
@@ -22,17 +24,18 @@ from graphreg.io.guards.headers import require_plausible
 from graphreg.io.itk import itk_alone
 
 WRITABLE = (".nii.gz", ".nii", ".mha", ".nrrd")
-INT16 = torch.iinfo(torch.int16)
+PIXELS = {getattr(sitk, f"sitk{name.title().replace('Uint', 'UInt')}"): name for name in STORED}
+Writable = Volume | tuple[Grid, Tensor]
 
 
 def read_pair(
     fixed: PathInput, moving: PathInput, fixed_mask: PathInput | None = None, moving_mask: PathInput | None = None
 ) -> ImagePair:
-    """Two scans of one patient, in HU, and their lung masks where given. Raises InputError."""
+    """Two images of one patient and their masks where given. Raises InputError."""
     with ThreadPoolExecutor() as pool:  # the files are checked at once; SimpleITK reads one after the other
         volumes = list(pool.map(read_volume, (fixed, moving)))
     masks = (
-        _read_lungs(mask, volume.grid, image) if mask is not None else None
+        _read_region(mask, volume.grid, image) if mask is not None else None
         for mask, volume, image in zip((fixed_mask, moving_mask), volumes, (fixed, moving), strict=True)
     )
     return ImagePair(volumes[0], volumes[1], *masks)
@@ -40,19 +43,19 @@ def read_pair(
 
 def read_volume(path: PathInput) -> Volume:
     """A scalar 3-D image as float32 on its own grid, from a file or a DICOM series folder. Raises InputError."""
-    grid, data = _read(path)
+    grid, data, stored = _read(path)
     low, high = data.aminmax()  # NaN shows in both
     if not bool(torch.isfinite(torch.stack((low, high))).all()):
         broken = int((~torch.isfinite(data)).sum())
         raise unsuitable(path, "an image of finite values", f"{broken} NaN or infinite voxels")
     if low == high:
         raise unsuitable(path, "an image with contrast", f"the value {low.item():g} at every voxel")
-    return Volume(grid, data)
+    return Volume(grid, data, stored)
 
 
 def read_mask(path: PathInput, grid: Grid, image: PathInput = "the image") -> Tensor:
     """A mask (D, H, W), True where the file is not zero, which must lie on the grid of its image. Raises InputError."""
-    own, data = _read(path)
+    own, data, _ = _read(path)
     require_grid(path, own, grid, image)
     if not bool(torch.isfinite(torch.stack(data.aminmax())).all()):
         raise unsuitable(path, "a mask of finite values", "NaN or infinite voxels")
@@ -69,10 +72,10 @@ def require_grid(path: PathInput, own: Grid, grid: Grid, image: PathInput) -> No
         raise unsuitable(path, f"a mask on the grid of {image} ({_words(grid)})", f"{_words(own)}{apart}")
 
 
-def _read_lungs(path: PathInput, grid: Grid, image: PathInput) -> Tensor:
+def _read_region(path: PathInput, grid: Grid, image: PathInput) -> Tensor:
     mask = read_mask(path, grid, image)
     if bool(mask.all()):
-        raise unsuitable(path, "a mask of the lungs, with voxels around them,", "one that is set everywhere")
+        raise unsuitable(path, "a mask of a part of the image", "one that is set everywhere")
     return mask
 
 
@@ -85,14 +88,15 @@ def read_grid(path: PathInput) -> Grid:
     return _checked_grid(path, reader) if reader.GetDimension() == 3 else read_volume(path).grid
 
 
-def write_volume(volume: Volume | tuple[Grid, Tensor], path: PathInput, as_float: bool = False) -> None:
-    """An image to .nii.gz, .nii, .mha or .nrrd, whole or not at all.
+def write_volume(volume: Writable, path: PathInput, as_float: bool = False) -> None:
+    """An image to .nii.gz, .nii, .mha or .nrrd, whole or not at all, as float32 where it is asked for.
 
-    Booleans become uint8; numbers are rounded and clamped to int16, as HU are stored, or kept as float32.
+    Else a volume is written in the type that it was stored in, integers rounded and clamped to their range. Where there
+    is none, and of a grid with data (D, H, W), booleans become uint8, integers stay as they are, and the rest float32.
     """
     suffix = require_suffix(path, WRITABLE)
-    grid, data = (volume.grid, volume.data) if isinstance(volume, Volume) else volume
-    image = to_sitk(grid, _storable(data.detach().cpu(), as_float))
+    grid, data, stored = (volume.grid, volume.data, volume.stored) if isinstance(volume, Volume) else (*volume, None)
+    image = to_sitk(grid, _storable(data.detach().cpu(), "float32" if as_float else stored))
     with atomic_path(path) as temporary:
         try:
             if suffix == ".nii.gz":
@@ -105,7 +109,7 @@ def write_volume(volume: Volume | tuple[Grid, Tensor], path: PathInput, as_float
 
 
 def _write_gzipped(image: sitk.Image, path: Path) -> None:
-    """A NIfTI file compressed at the fastest level, thrice as fast as ITK at its own for two percent more of a CT."""
+    """A NIfTI file compressed at the fastest level, thrice as fast as ITK at its own for two percent more of a scan."""
     plain = path.with_suffix("")  # .nii, beside it
     try:
         with itk_alone():
@@ -120,9 +124,9 @@ def _write_gzipped(image: sitk.Image, path: Path) -> None:
         plain.unlink(missing_ok=True)
 
 
-def to_sitk(grid: Grid, data: Tensor) -> sitk.Image:
+def to_sitk(grid: Grid, data: Tensor | NDArray[np.number]) -> sitk.Image:
     """An image of SimpleITK from an array (D, H, W), or of vectors from (D, H, W, C)."""
-    image = sitk.GetImageFromArray(data.contiguous().numpy(), isVector=data.ndim == 4)
+    image = sitk.GetImageFromArray(np.ascontiguousarray(data), isVector=data.ndim == 4)
     image.SetSpacing(grid.spacing_mm)
     image.SetOrigin(grid.origin_mm)
     image.SetDirection([cosine for row in grid.direction for cosine in row])
@@ -137,13 +141,14 @@ def grid_of(image: sitk.Image | sitk.ImageFileReader) -> Grid:
     return Grid((depth, height, width), image.GetSpacing(), image.GetOrigin(), direction)
 
 
-def _read(path: PathInput) -> tuple[Grid, Tensor]:
+def _read(path: PathInput) -> tuple[Grid, Tensor, str | None]:
+    """Grid, values (D, H, W) as float32, and the numpy name of their type in the file."""
     if not exists(path):
         raise unsuitable(path, "an image file or DICOM series folder", "nothing")
     reader = None if Path(path).is_dir() else _checked_reader(path)
     with itk_alone():  # until it is a tensor: of two images that are read at once, one at a time is there twice
-        image = _execute(path, reader) if reader else read_series(path)
-        return _checked_grid(path, image), torch.from_numpy(sitk.GetArrayFromImage(image))
+        image, kind = _execute(path, reader) if reader else read_series(path)
+        return _checked_grid(path, image), torch.from_numpy(sitk.GetArrayFromImage(image)), PIXELS.get(kind)
 
 
 def _checked_reader(path: PathInput) -> sitk.ImageFileReader:
@@ -154,7 +159,8 @@ def _checked_reader(path: PathInput) -> sitk.ImageFileReader:
     return reader
 
 
-def _execute(path: PathInput, reader: sitk.ImageFileReader) -> sitk.Image:
+def _execute(path: PathInput, reader: sitk.ImageFileReader) -> tuple[sitk.Image, int]:
+    kind = reader.GetPixelID()  # float where a NIfTI file has scaled voxels
     try:
         reader.SetOutputPixelType(sitk.sitkFloat32)
         image = reader.Execute()
@@ -163,7 +169,7 @@ def _execute(path: PathInput, reader: sitk.ImageFileReader) -> sitk.Image:
             raise
         raise unsuitable(path, NEED, reason(error)) from None
     further = image.GetDimension() - 3
-    return image[(slice(None),) * 3 + (0,) * further] if further else image  # a slice is a copy
+    return image[(slice(None),) * 3 + (0,) * further] if further else image, kind  # a slice is a copy
 
 
 def _checked_grid(path: PathInput, image: sitk.Image | sitk.ImageFileReader) -> Grid:
@@ -210,9 +216,21 @@ def _overlap(one: Grid, other: Grid) -> bool:
     return bool((low <= high).all())
 
 
-def _storable(data: Tensor, as_float: bool) -> Tensor:
-    if data.dtype == torch.bool:
-        return data.to(torch.uint8)
-    if as_float:
-        return data.to(torch.float32)
-    return data.round().clamp_(INT16.min, INT16.max).to(torch.int16)
+def _storable(data: Tensor, stored: str | None) -> NDArray[np.number]:
+    """Data (D, H, W) in the named type, or in the one nearest to its own that every format has."""
+    if stored is None:
+        plain = {torch.bool: torch.uint8}.get(data.dtype, torch.float32 if data.is_floating_point() else data.dtype)
+        return data.to(plain).numpy()
+    kind = np.dtype(stored)
+    if kind.kind == "f":
+        return data.to(torch.float64 if kind.itemsize == 8 else torch.float32).numpy()
+    return _rounded(data, kind)
+
+
+def _rounded(data: Tensor, kind: np.dtype[np.integer]) -> NDArray[np.number]:
+    """Numbers rounded and clamped to a type of integers."""
+    low, high = np.iinfo(kind).min, float(np.iinfo(kind).max)
+    exact = data if data.dtype == torch.float32 and kind.itemsize <= 2 else data.double()  # which holds all of 32 bits
+    if high > np.iinfo(kind).max:  # of 64 bits, the next number that there is lies beyond the range
+        high = float(np.nextafter(high, 0))
+    return exact.round().clamp_(low, high).numpy().astype(kind)

@@ -75,7 +75,7 @@ def make_phantom(seed: int = 0, config: PhantomConfig = PhantomConfig()) -> Phan
     for spacing, motion in ((config.fixed_spacing_mm, None), (config.moving_spacing_mm, breathing)):
         grid = field_of_view(scanner, thorax, spacing, config.margin_mm)
         hu, mask = render(chest, grid, motion)
-        scans.append((Volume(grid, add_noise(hu, scanner, config.noise_hu)), mask))
+        scans.append((Volume(grid, add_noise(hu, scanner, config.noise_hu), "int16"), mask))
     (fixed, fixed_mask), (moving, moving_mask) = scans
     points = distinctive_points(plumbing.branchings_mm, thorax, config.landmarks)
     pair = ImagePair(fixed, moving, fixed_mask, moving_mask)

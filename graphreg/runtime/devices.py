@@ -1,10 +1,11 @@
 """Where the work is done."""
 
 import re
+from dataclasses import replace
 
 import torch
 
-from graphreg.core.records import ImagePair, Volume
+from graphreg.core.records import ImagePair
 
 NAME = re.compile(r"cpu|cuda(:\d{1,3})?", re.ASCII)
 
@@ -30,6 +31,6 @@ def choose_device(name: str) -> torch.device:
 
 def to_device(pair: ImagePair, device: torch.device) -> ImagePair:
     """The pair on a device, its images as float32."""
-    fixed, moving = (Volume(v.grid, v.data.to(device, torch.float32)) for v in (pair.fixed, pair.moving))
+    fixed, moving = (replace(v, data=v.data.to(device, torch.float32)) for v in (pair.fixed, pair.moving))
     masks = (None if m is None else m.to(device) for m in (pair.fixed_mask, pair.moving_mask))
     return ImagePair(fixed, moving, *masks)

@@ -405,7 +405,7 @@ def test_work_that_fails_has_exit_code_1_and_a_traceback_only_for_debugging(here
 def test_an_image_goes_against_the_motion(shift, tmp_path):
     hu = torch.zeros(SMALL.shape)
     hu[1, 2, 6] = 500.0  # at x = -5 + 6 * 1 mm = 1 mm of the moving image: fixed points of x = -2 mm show it
-    write_volume(Volume(SMALL, hu), tmp_path / "moving.mha")
+    write_volume(Volume(SMALL, hu, "int16"), tmp_path / "moving.mha")
     code, out, err = program(
         *("warp", "shift.h5", "moving.mha", "--reference", "moving.mha", "-o", "w.nii.gz"), cwd=shift.parent
     )
@@ -416,11 +416,14 @@ def test_an_image_goes_against_the_motion(shift, tmp_path):
     assert (array[..., 8:] == -1024).all() and np.count_nonzero(array[..., :8]) == 1  # beyond the moving image: air
 
 
-@pytest.mark.parametrize(("top", "kind"), [(1, sitk.sitkUInt8), (300, sitk.sitkInt16)])
-def test_labels_take_the_nearest_value_as_itk_does(here, tmp_path, generator, top, kind):
+LABELS = [(1, np.int16, sitk.sitkUInt8), (300, np.int16, sitk.sitkInt16), (9, np.uint32, sitk.sitkUInt32)]
+
+
+@pytest.mark.parametrize(("top", "dtype", "kind"), [*LABELS, (9, np.float64, sitk.sitkInt32)])
+def test_labels_take_the_nearest_value_as_itk_does(here, tmp_path, generator, top, dtype, kind):
     moving = sitk.ReadImage(PAIR[1])
-    labels = torch.randint(0, top + 1, moving.GetSize()[::-1], generator=generator).short()
-    made = sitk.GetImageFromArray(labels.numpy())
+    labels = torch.randint(0, top + 1, moving.GetSize()[::-1], generator=generator)
+    made = sitk.GetImageFromArray(labels.numpy().astype(dtype))
     made.CopyInformation(moving)
     sitk.WriteImage(made, str(tmp_path / "labels.nrrd"))
     labelled = ["warp", "out/transform.h5", f"{tmp_path}/labels.nrrd", "--reference", PAIR[0], "--labels"]
@@ -447,7 +450,7 @@ def test_fractions_stay_fractions_and_are_no_labels(shift, tmp_path, capsys):
     assert main(warp) == 0
     assert sitk.ReadImage(str(tmp_path / "b.nrrd")).GetPixelID() == sitk.sitkFloat32
     assert main([*warp, "--labels"]) == 2
-    assert "whole numbers from -32768 to 32767 needed" in capsys.readouterr().err
+    assert "whole numbers from -16777215 to 16777215 needed" in capsys.readouterr().err
 
 
 def test_of_a_reference_the_header_is_read_alone(shift, tmp_path, generator):

@@ -66,6 +66,7 @@ def test_edges_are_as_long_as_their_points_are_apart():
         (lambda: Volume(CUBE, torch.zeros(2, 2, 3)), "Volume data must be"),
         (lambda: Volume(CUBE, torch.zeros(2, 2, 2, dtype=torch.int16)), "floating point"),
         (lambda: Volume(CUBE, NAN), "finite"),
+        (lambda: Volume(CUBE, torch.zeros(2, 2, 2), "short"), "stored type must be one of int8, uint8, .*, got short"),
         (lambda: ImagePair(IMAGE, IMAGE, fixed_mask=torch.ones(2, 2, 2)), "fixed mask must be boolean"),
         (lambda: ImagePair(IMAGE, IMAGE, moving_mask=torch.ones(1, 2, 2) > 0), "moving mask must be"),
         (lambda: ImagePair(IMAGE, IMAGE, moving_mask=torch.zeros(2, 2, 2) > 0), "empty mask"),

@@ -10,7 +10,7 @@ from support.problems import LARGER, MATRIX, OBLIQUE, OFFSET_MM, noise, smooth_n
 
 from graphreg.core.grid import Grid
 from graphreg.core.records import DenseField, Volume
-from graphreg.core.resampling import identity, prepare, resample, resample_mask
+from graphreg.core.resampling import crop, identity, prepare, resample, resample_mask
 
 
 def pushed(points_mm):
@@ -135,3 +135,11 @@ def test_where_the_axes_are_the_same_the_short_way_agrees_with_the_long_one(volu
         found = resample(volume, grid, motion, outside).data
         expected = resample(volume, grid, partial(motion), outside).data  # which hides what it is
         assert torch.allclose(found, expected, atol=1e-7)
+
+
+def test_the_type_in_the_file_is_handed_on_but_not_by_what_is_smoothed(generator):
+    volume = Volume(LARGER, noise(LARGER, generator).data, "uint16")
+    parts = (slice(2, 9), slice(3, 9), slice(1, 8))
+    assert crop(volume, parts).stored == resample(volume, OBLIQUE, pushed).stored == "uint16"
+    assert resample(volume, LARGER.with_spacing(3.0), identity, outside=0.0).stored == "uint16"
+    assert prepare(volume, 4.0, (-1000.0, 200.0)).stored is None

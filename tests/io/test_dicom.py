@@ -18,6 +18,7 @@ def test_a_dicom_folder_is_stacked_by_position_and_rescaled_to_hu(tmp_path):
     assert volume.grid.shape == expected.shape
     assert torch.allclose(volume.grid.corners_mm(), expected.corners_mm(), atol=1e-6)
     assert np.array_equal(volume.data.numpy(), SLICES)
+    assert volume.stored == "int16"  # of 12 bits without a sign, rescaled by -1024
 
 
 @pytest.mark.parametrize(

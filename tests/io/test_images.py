@@ -62,7 +62,7 @@ def test_a_nifti_whose_axes_run_to_right_front_and_head_has_a_turned_direction(t
 
 
 def test_a_nifti_is_written_with_an_affine_in_ras_and_x_running_fastest(tmp_path):
-    write_volume(Volume(PLAIN, COUNTED), tmp_path / "a.nii")
+    write_volume(Volume(PLAIN, COUNTED, "int16"), tmp_path / "a.nii")
     content = (tmp_path / "a.nii").read_bytes()
     affine = [-1, 0, 0, -10, 0, -2, 0, -20, 0, 0, 3, 30]
     assert list(struct.unpack_from("<12f", content, 280)) == affine
@@ -76,20 +76,72 @@ def test_reading_gives_back_what_was_written(folder, name, grid, seed):
     write_volume(volume, folder / name)
     again = read_volume(folder / name)
     assert same(again.grid, grid) and torch.equal(again.data, volume.data) and again.data.dtype == torch.float32
+    assert again.stored == "float32"
 
 
-def test_hu_are_rounded_and_clamped_to_int16_masks_are_bytes_and_floats_stay_on_request(tmp_path):
-    values = torch.tensor([1.6, -1.6, 40000.0, -40000.0, 0.25, 7.0]).reshape(1, 2, 3).expand(2, 2, 3)
-    grid = Grid((2, 2, 3), (1.0, 1.0, 1.0))
-    write_volume((grid, values), tmp_path / "hu.nii.gz")
-    write_volume((grid, values > 1), tmp_path / "mask.nii.gz")
-    write_volume((grid, values), tmp_path / "float.nii.gz", as_float=True)
-    images = [sitk.ReadImage(str(tmp_path / f"{name}.nii.gz")) for name in ("hu", "mask", "float")]
-    assert [i.GetPixelID() for i in images] == [sitk.sitkInt16, sitk.sitkUInt8, sitk.sitkFloat32]
-    found = [sitk.GetArrayFromImage(i)[0].ravel().tolist() for i in images]
-    assert found[0] == [2, -2, 32767, -32768, 0, 7]
-    assert found[1] == [1, 0, 1, 0, 0, 1]
-    assert found[2] == values[0].flatten().tolist()
+VALUES = [1.6, -1.6, 40000.0, -40000.0, 0.25, 2.0**70]
+ROUNDED = {
+    "int8": [2, -2, 127, -128, 0, 127],
+    "uint8": [2, 0, 255, 0, 0, 255],
+    "int16": [2, -2, 32767, -32768, 0, 32767],
+    "uint16": [2, 0, 40000, 0, 0, 65535],
+    "int32": [2, -2, 40000, -40000, 0, 2**31 - 1],
+    "uint32": [2, 0, 40000, 0, 0, 2**32 - 1],
+    "int64": [2, -2, 40000, -40000, 0, 2**63 - 1024],  # the last double before 2^63
+    "uint64": [2, 0, 40000, 0, 0, 2**64 - 2048],
+    "float32": torch.tensor(VALUES).tolist(),
+    "float64": torch.tensor(VALUES).tolist(),
+}
+SIX = Grid((2, 2, 3), (1.0, 1.0, 1.0))
+
+
+def written(content, path, **options):
+    """Type and first slice of what SimpleITK finds in the file of an image."""
+    write_volume(content, path, **options)
+    array = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+    return array.dtype.name, array[0].ravel().tolist()
+
+
+@pytest.mark.parametrize("suffix", ["nii.gz", "nii", "mha", "nrrd"])
+@pytest.mark.parametrize("stored", ROUNDED)
+def test_a_volume_is_written_in_its_stored_type_rounded_and_clamped_to_it(tmp_path, stored, suffix):
+    volume = Volume(SIX, torch.tensor(VALUES).reshape(1, 2, 3).expand(2, 2, 3), stored)
+    assert written(volume, tmp_path / f"a.{suffix}") == (stored, ROUNDED[stored])
+    assert read_volume(tmp_path / f"a.{suffix}").stored == stored
+    assert written(volume, tmp_path / f"f.{suffix}", as_float=True) == ("float32", ROUNDED["float32"])
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (torch.tensor(VALUES), "float32"),
+        (torch.tensor(VALUES).double(), "float32"),
+        (torch.tensor([1.0, 0, 3, 0, 5, 6]).half(), "float32"),
+        (torch.tensor([1, 0, 3, 0, 5, 6]), "int64"),
+        (torch.tensor([1, 0, 3, 0, 5, 6], dtype=torch.uint8), "uint8"),
+        (torch.tensor([1, 0, 3, 0, 5, 6]) > 0, "uint8"),
+    ],
+)
+def test_data_without_a_stored_type_are_bytes_integers_of_their_own_or_float32(tmp_path, data, name):
+    data = data.reshape(1, 2, 3).expand(2, 2, 3)
+    assert written((SIX, data), tmp_path / "a.nii.gz") == (name, data[0].flatten().to(torch.float32).tolist())
+    if data.is_floating_point():
+        assert written(Volume(SIX, data), tmp_path / "b.nii.gz")[0] == "float32"
+
+
+def test_scaled_voxels_of_a_nifti_are_stored_as_floats(tmp_path):
+    content = bytearray(nifti([(-1, 0, 0, 0), (0, -1, 0, 0), (0, 0, 1, 0)], (4, 3, 2), range(24)))
+    struct.pack_into("<2f", content, 112, 0.5, 3.0)
+    (tmp_path / "a.nii").write_bytes(content)
+    volume = read_volume(tmp_path / "a.nii")
+    assert volume.stored == "float32" and torch.equal(volume.data, COUNTED / 2 + 3)
+
+
+def test_a_pair_keeps_the_types_of_its_images(tmp_path, generator):
+    for name, stored in (("fixed", "uint8"), ("moving", "int32")):
+        write_volume(dataclasses.replace(noise(OBLIQUE, generator), stored=stored), tmp_path / f"{name}.nrrd")
+    pair = read_pair(tmp_path / "fixed.nrrd", tmp_path / "moving.nrrd")
+    assert (pair.fixed.stored, pair.moving.stored) == ("uint8", "int32")
 
 
 def test_a_mask_is_true_where_the_file_is_not_zero_and_may_be_in_another_format(tmp_path, generator):

@@ -97,10 +97,10 @@ def test_a_record_is_none_where_there_is_no_result_and_empty_where_it_is_damaged
 
 
 def test_the_fingerprint_of_a_file_is_its_sha256_whatever_its_name(tmp_path):
-    for name in ("a.nii", "b.nii"):
-        (tmp_path / name).write_bytes(b"voxels")
-    assert fingerprint(tmp_path / "a.nii") == hashlib.sha256(b"voxels").hexdigest()
-    assert fingerprint(tmp_path / "a.nii") == fingerprint(tmp_path / "b.nii")
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_bytes(b"points")
+    assert fingerprint(tmp_path / "a.csv") == hashlib.sha256(b"points").hexdigest()
+    assert fingerprint(tmp_path / "a.csv") == fingerprint(tmp_path / "b.csv")
 
 
 def test_the_fingerprint_of_a_folder_is_that_of_its_files_alone(tmp_path):
@@ -114,7 +114,7 @@ def test_the_fingerprint_of_a_folder_is_that_of_its_files_alone(tmp_path):
     assert fingerprint(tmp_path / "one") != fingerprint(tmp_path / "two")
 
 
-@pytest.mark.parametrize("name", ["a.mhd", "a.nhdr", "a.hdr"])
+@pytest.mark.parametrize("name", ["a.mhd", "a.nhdr", "a.hdr", "a.hdr.gz"])
 def test_the_fingerprint_of_a_header_changes_with_the_voxels_beside_it(tmp_path, name, generator):
     image = sitk.GetImageFromArray(noise(OBLIQUE, generator).data.numpy())
     sitk.WriteImage(image, str(tmp_path / name))

@@ -186,4 +186,4 @@ def _read_raw(path: Path, grid: Grid) -> Volume:
     if not len(scanned):
         raise unsuitable(path, "an image with contrast", "slices of one value each")
     spans = (slice(int(scanned[0]), int(scanned[-1]) + 1), *(slice(0, n) for n in grid.shape[1:]))
-    return Volume(grid.part(spans), data[spans[0]])
+    return Volume(grid.part(spans), data[spans[0]], "int16")

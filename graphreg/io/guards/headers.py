@@ -1,22 +1,16 @@
 """What every format of images asks of its header before SimpleITK, which trusts headers, may look at the file.
 
-Numbers that are numbers, voxels in one file beside the header, and as many bytes of them as it claims.
+Numbers that are numbers, and voxels in one file beside the header.
 """
 
 import math
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO
-
-import numpy as np
 
 from graphreg.core.errors import PathInput, unsuitable
 from graphreg.core.grid import Grid
 
-CHUNK = 1 << 24  # bytes, a multiple of every voxel size
-ZLIB_OR_GZIP = 47  # as zlib counts: the widest window, either header
-SPACING_MM = (0.01, 100.0)  # of chests, of mice and of men
+SPACING_MM = (0.01, 100.0)  # of mice and of men
 EXTENT_MM = 2500.0
 VOLUME_MM3 = 2e9
 ORIGIN_MM = 1e5  # beyond it single precision no longer tells tenths of a millimetre
@@ -69,25 +63,6 @@ def beside(path: PathInput, name: str) -> Path:
     return file
 
 
-def require_bytes(
-    path: PathInput, file: Path, start: int, need: int, packed: bool = False, skip: int = 0, floats: str | None = None
-) -> None:
-    """Raise InputError where a file holds fewer bytes of voxels than its header claims, or floats that are not finite.
-
-    They are counted, piece by piece, before memory for all of them is asked for: from ``start`` in the file on, without
-    the first ``skip`` of those that were packed.
-    """
-    try:
-        with open(file, "rb") as stream:
-            stream.seek(start)
-            chunks = _without(_unpacked(stream) if packed else _plain(stream), skip)
-            found = _count(path, chunks, need, floats)
-    except (EOFError, OSError, zlib.error):
-        raise unsuitable(path, f"{need} bytes of voxels", "a file that is cut short or damaged") from None
-    if found < need:
-        raise unsuitable(path, f"{need} bytes of voxels", f"{found}: a file that is cut short or damaged")
-
-
 def require_plausible(path: PathInput, grid: Grid) -> None:
     """Raise InputError where a grid cannot be that of a patient: in metres or voxels, or with a damaged header."""
     spacing, origin = grid.spacing_mm, grid.origin_mm
@@ -101,41 +76,3 @@ def require_plausible(path: PathInput, grid: Grid) -> None:
     if max(map(abs, origin)) > ORIGIN_MM:
         found = ", ".join(f"{o:.6g}" for o in origin)
         raise unsuitable(path, f"an origin within {ORIGIN_MM:g} mm", f"({found})")
-
-
-def _plain(stream: BinaryIO) -> Iterator[bytes]:
-    while chunk := stream.read(CHUNK):
-        yield chunk
-
-
-def _unpacked(stream: BinaryIO) -> Iterator[bytes]:
-    """What zlib or gzip packed, in one piece or several. Raises EOFError where the last is not whole, or zlib.error."""
-    unpacker, whole, more, packed = zlib.decompressobj(ZLIB_OR_GZIP), False, False, b""
-    while more or (packed := packed or stream.read(CHUNK)):
-        chunk = unpacker.decompress(packed, CHUNK)
-        yield chunk
-        packed, whole, more = unpacker.unconsumed_tail, unpacker.eof, len(chunk) == CHUNK
-        if whole:
-            packed, unpacker = unpacker.unused_data.lstrip(b"\0"), zlib.decompressobj(ZLIB_OR_GZIP)
-            more = False
-    if not whole:
-        raise EOFError
-
-
-def _without(chunks: Iterator[bytes], skip: int) -> Iterator[bytes]:
-    for chunk in chunks:
-        yield chunk[skip:]
-        skip = max(skip - len(chunk), 0)
-
-
-def _count(path: PathInput, chunks: Iterator[bytes], need: int, floats: str | None) -> int:
-    found, rest = 0, b""
-    for chunk in chunks:  # to the end, where the checksum of what is packed stands
-        if floats and found < need:
-            voxels = rest + chunk[: need - found]
-            whole = len(voxels) - len(voxels) % np.dtype(floats).itemsize
-            rest = voxels[whole:]
-            if not bool(np.isfinite(np.frombuffer(voxels[:whole], floats)).all()):
-                raise unsuitable(path, "an image of finite values", "NaN or infinite voxels")
-        found += len(chunk)
-    return found

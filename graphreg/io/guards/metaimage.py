@@ -8,11 +8,11 @@ import math
 from pathlib import Path
 
 from graphreg.core.errors import PathInput, unsuitable
+from graphreg.io.guards.counting import Claim
 from graphreg.io.guards.headers import (
     beside,
     finite_numbers,
     positive_numbers,
-    require_bytes,
     require_fields,
     whole_numbers,
 )
@@ -41,8 +41,8 @@ PLACES = ("CenterOfRotation", "SequenceID", "ElementSize")
 SINGLE = {"Color": 4, "ElementMin": 1, "ElementMax": 1, "ID": 1, "ParentID": 1}
 
 
-def require_sound(path: PathInput, voxels: bool = True) -> None:
-    """Raise InputError where a MetaImage file is damaged, or its voxels, where they are asked for, are not there."""
+def require_sound(path: PathInput) -> Claim:
+    """What a header says of its voxels. Raises InputError where it is damaged."""
     fields, start = _fields(path)
     require_fields(path, fields, NEEDED)
     (count,) = whole_numbers(path, "NDims", fields["NDims"], 1)
@@ -50,7 +50,7 @@ def require_sound(path: PathInput, voxels: bool = True) -> None:
         need = f"NDims of {DIMENSIONS[0]} to {DIMENSIONS[-1]} before what depends on it"
         raise unsuitable(path, need, f"'{fields['NDims']}'")
     _require_geometry(path, fields, count)
-    _require_voxels(path, fields, count, start, voxels)
+    return _claim(path, fields, count, start)
 
 
 def _fields(path: PathInput) -> tuple[dict[str, str], int]:
@@ -81,7 +81,7 @@ def _require_geometry(path: PathInput, fields: dict[str, str], count: int) -> No
         finite_numbers(path, key, fields[key], numbers[key])
 
 
-def _require_voxels(path: PathInput, fields: dict[str, str], count: int, start: int, counted: bool) -> None:
+def _claim(path: PathInput, fields: dict[str, str], count: int, start: int) -> Claim:
     size = whole_numbers(path, "DimSize", fields["DimSize"], count)
     (channels,) = whole_numbers(path, "ElementNumberOfChannels", fields.get("ElementNumberOfChannels", "1"), 1)
     if fields["ElementType"] not in BYTES:
@@ -99,8 +99,7 @@ def _require_voxels(path: PathInput, fields: dict[str, str], count: int, start: 
             raise unsuitable(path, f"{held} bytes of packed voxels", f"{file.stat().st_size - begin}")
     elif fields.get("HeaderSize") == "-1":
         begin = max(file.stat().st_size - need, 0)
-    if counted:
-        require_bytes(path, file, begin, need, packed)
+    return Claim(file, begin, need, packed)
 
 
 def _yes(fields: dict[str, str], name: str, default: str) -> bool:

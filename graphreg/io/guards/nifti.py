@@ -1,7 +1,7 @@
 """NIfTI (.nii, .nii.gz, and pairs .hdr, .img) before SimpleITK reads it.
 
-Its reader fills missing bytes with zeros, turns NaN into 0 HU, takes 1 mm for a spacing that is no number, turns the
-axis of a negative one round, and for ct.nii.gz takes the voxels of a ct.nii beside it.
+Its reader fills missing bytes with zeros, turns NaN into 0, takes 1 mm for a spacing that is no number, turns the
+axis of a negative one round, and for a.nii.gz takes the voxels of an a.nii beside it.
 """
 
 import gzip
@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from graphreg.core.errors import PathInput, unsuitable
-from graphreg.io.guards.headers import ORIGIN_MM, require_bytes
+from graphreg.io.guards.counting import Claim
+from graphreg.io.guards.headers import ORIGIN_MM
 
 SUFFIXES = (".nii", ".nii.gz", ".hdr", ".img", ".hdr.gz", ".img.gz")
 FLOATS = {16: "f4", 64: "f8"}  # NIfTI datatype -> numpy
@@ -46,8 +47,8 @@ LAYOUTS = {
 }
 
 
-def require_sound(path: PathInput, voxels: bool = True) -> None:
-    """Raise InputError where a NIfTI file is damaged, cut short, holds NaN or infinite voxels, or has a .nii twin."""
+def require_sound(path: PathInput) -> Claim:
+    """What a header says of its voxels. Raises InputError where it is damaged or there is a .nii twin."""
     own = Path(path)
     name = own.name.lower()
     twin = own.with_suffix("")
@@ -62,8 +63,7 @@ def require_sound(path: PathInput, voxels: bool = True) -> None:
     floats = found.byte_order + FLOATS[found.datatype] if found.datatype in FLOATS else None
     packed = data.name.lower().endswith(".gz")
     start = int(found.start)
-    if voxels:
-        require_bytes(path, data, 0 if packed else start, need, packed, start if packed else 0, floats)
+    return Claim(data, 0 if packed else start, need, packed, start if packed else 0, floats)
 
 
 def _files(path: PathInput) -> tuple[Path, Path]:

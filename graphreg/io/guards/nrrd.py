@@ -8,11 +8,11 @@ import re
 from pathlib import Path
 
 from graphreg.core.errors import PathInput, unsuitable
+from graphreg.io.guards.counting import Claim
 from graphreg.io.guards.headers import (
     beside,
     finite_numbers,
     positive_numbers,
-    require_bytes,
     require_fields,
     whole_numbers,
 )
@@ -35,15 +35,15 @@ PACKED = {"raw": False, "gzip": True, "gz": True}
 SPACES = ("left-posterior-superior", "lps", "right-anterior-superior", "ras", "left-anterior-superior", "las")
 
 
-def require_sound(path: PathInput, voxels: bool = True) -> None:
-    """Raise InputError where an NRRD file is damaged, or its voxels, where they are asked for, are not there."""
+def require_sound(path: PathInput) -> Claim:
+    """What a header says of its voxels. Raises InputError where it is damaged."""
     fields, start = _fields(path)
     require_fields(path, fields, NEEDED)
     (count,) = whole_numbers(path, "dimension", fields["dimension"], 1)
     if count not in DIMENSIONS:
         raise unsuitable(path, f"a dimension of {DIMENSIONS[0]} to {DIMENSIONS[-1]}", f"'{count}'")
     _require_geometry(path, fields, count)
-    _require_voxels(path, fields, count, start, voxels)
+    return _claim(path, fields, count, start)
 
 
 def _fields(path: PathInput) -> tuple[dict[str, str], int]:
@@ -95,7 +95,7 @@ def _require_directions(path: PathInput, text: str, across: int) -> None:
         raise unsuitable(path, f"space directions of {across} axes", f"{len(vectors)}")
 
 
-def _require_voxels(path: PathInput, fields: dict[str, str], count: int, start: int, counted: bool) -> None:
+def _claim(path: PathInput, fields: dict[str, str], count: int, start: int) -> Claim:
     size = whole_numbers(path, "sizes", fields["sizes"], count)
     if fields["type"].lower() not in BYTES:
         raise unsuitable(path, "voxels of a type as short or float", f"'{fields['type'][:80]}'")
@@ -108,5 +108,4 @@ def _require_voxels(path: PathInput, fields: dict[str, str], count: int, start: 
         raise unsuitable(path, "voxels right after the header, or in a file of their own", "others")
     file = beside(path, fields["data file"]) if "data file" in fields else Path(path)
     begin = 0 if "data file" in fields else start
-    if counted:
-        require_bytes(path, file, begin, math.prod(size) * bytes_each, PACKED[fields["encoding"].lower()])
+    return Claim(file, begin, math.prod(size) * bytes_each, PACKED[fields["encoding"].lower()])
