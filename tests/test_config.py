@@ -5,7 +5,9 @@ from dataclasses import fields, is_dataclass, replace
 
 import pytest
 
-from graphreg.config import INHALE_EXHALE, PRESETS, RegistrationConfig, override, preset
+from graphreg.config import RegistrationConfig, override
+from graphreg.presets import PRESETS, preset
+from graphreg.presets.lung_ct import INHALE_EXHALE
 
 
 def test_a_text_overrides_what_it_names_and_nothing_else():
@@ -77,19 +79,19 @@ def test_every_setting_of_a_preset_can_be_written_down_and_read_back(name):
 def test_presets_go_from_coarse_to_fine(name):
     levels = preset(name).levels
     spacings = [level.spacing_mm for level in levels]
-    radii = [level.costs.radius_mm for level in levels]
-    steps = [level.costs.step_mm for level in levels]
+    radii = [level.matcher.radius_mm for level in levels]
+    steps = [level.matcher.step_mm for level in levels]
     for values in (spacings, radii, steps):
         assert values == sorted(values, reverse=True)
     for coarse, fine in zip(levels, levels[1:], strict=False):
-        assert fine.costs.radius_mm >= coarse.costs.step_mm  # what one label of the level before leaves is in reach
+        assert fine.matcher.radius_mm >= coarse.matcher.step_mm  # what one label of the level before leaves is in reach
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_label_steps_of_presets_are_whole_voxels(name):
     for level in preset(name).levels:
-        assert (level.costs.step_mm / level.spacing_mm) % 1 == 0
-        assert (level.costs.radius_mm / level.costs.step_mm) % 1 == 0
+        assert (level.matcher.step_mm / level.spacing_mm) % 1 == 0
+        assert (level.matcher.radius_mm / level.matcher.step_mm) % 1 == 0
 
 
 @pytest.mark.parametrize(
@@ -102,7 +104,7 @@ def test_label_steps_of_presets_are_whole_voxels(name):
         ("[levels]\ncoarse = 3", "levels are the tables wide, coarse, .*got coarse = 3"),
         ("levels = 3", "levels must be of type tuple"),
         ("[[levels]]\nspacing_mm = 3.0", "levels must be of type tuple"),
-        ("mask = 1", "mask must be of type MaskConfig"),
+        ("mask = 1", "mask must be of type LungFinder"),
         ("regulariser = 1", "regulariser must be of type str"),
         ("field_spacing_mm = 'wide'", "field_spacing_mm must be of type float, got 'wide'"),
         ("field_spacing_mm = true", "field_spacing_mm must be of type float, got True"),

@@ -9,14 +9,15 @@ from support.levels import QUICK, dense
 from support.problems import noise
 from support.program import ENVIRONMENT, LIGHT, PROGRAM, SETTINGS, scans_of
 
-from graphreg.config import override, preset
+from graphreg.config import override
 from graphreg.core.grid import Grid
 from graphreg.core.records import Displacements, FeatureVolume, Keypoints
-from graphreg.interpolation.thin_plate import SplineConfig, fit
+from graphreg.interpolation.thin_plate import ThinPlate
 from graphreg.io import read_pair
 from graphreg.io.datasets import Case, DataSet
 from graphreg.pipeline import register
-from graphreg.refinement import FeatureDifference
+from graphreg.presets import preset
+from graphreg.refinement.feature_difference import FeatureDifference
 from graphreg.runtime import chunks
 from graphreg.study.runner import run_study
 
@@ -47,9 +48,9 @@ def test_a_spline_of_as_many_knots_as_any_preset_has_is_the_same_for_any_number_
     moved = Displacements(Keypoints(points_mm), torch.randn(3072, 3, generator=generator), torch.ones(3072))
     where = points_mm[:100] + 1
     torch.set_num_threads(1)
-    alone = fit(moved, SplineConfig(smoothness_mm=0.3))(where)
+    alone = ThinPlate(smoothness_mm=0.3).fit(moved)(where)
     torch.set_num_threads(threads)
-    assert torch.equal(fit(moved, SplineConfig(smoothness_mm=0.3))(where), alone)
+    assert torch.equal(ThinPlate(smoothness_mm=0.3).fit(moved)(where), alone)
     assert torch.get_num_threads() == threads
 
 

@@ -30,7 +30,7 @@ def ncc(fixed: Tensor, moving: Tensor, mask: Tensor) -> float:
 def local_ncc(fixed: Volume, moving: Volume, mask: Tensor, around_mm: float = AROUND_MM) -> Tensor:
     """Correlation in [-1, 1] of two images of one grid around every voxel of a mask (D, H, W) bool; 0 outside.
 
-    Of intensities normalised in a window of 3 mm, so that vessels decide and not how dense the lung is, within a
+    Of intensities normalised in a window of 3 mm, so that structures decide and not how dense the tissue is, within a
     Gaussian neighbourhood of that standard deviation. Raises ValueError where grids or shapes differ.
     """
     if not fixed.grid == moving.grid or mask.shape != fixed.data.shape:

@@ -6,6 +6,8 @@ from graphreg.anatomy.base import Anatomy
 from graphreg.anatomy.lung_ct import LungCT
 from graphreg.anatomy.whole import Whole
 
-__all__ = ["ANATOMIES", "Anatomy", "LungCT", "Whole"]
+__all__ = ["ANATOMIES", "UNITS", "Anatomy", "LungCT", "Whole"]
+
+UNITS = {"hu": "HU"}  # of intensities, at the end of the name of a figure
 
 ANATOMIES: dict[str, Callable[[], Anatomy]] = {"lung-ct": LungCT, "whole": Whole}

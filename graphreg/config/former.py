@@ -4,6 +4,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from graphreg.anatomy import former
+
 Table = dict[str, Any]
 
 LEVEL = {"keypoints": "sampler", "descriptors": "features", "costs": "matcher", "spline": "interpolator"}
@@ -14,8 +16,8 @@ COMPARISON = ("control_mm", "penalty", "smoothness", "points", "gradient", "jitt
 def modernised(values: Table) -> Table:
     """Values as they are named today, with a DeprecationWarning for each that is not."""
     out = dict(values)
-    _move(out, "window_hu", lambda ends: _into(out, "anatomy", {"window": _window(ends)}))
-    _move(out, "mask", lambda table: _into(out, "anatomy", {"find": table}))
+    _move(out, former.WINDOW, lambda ends: _into(out, "anatomy", {"window": _window(ends)}))
+    _move(out, former.FINDER, lambda table: _into(out, "anatomy", {"find": table}))
     _move(out, "alignment", lambda table: _into(out, "prealignment", {"masks": table}))
     for name, each in (("levels", _level), ("refinement", _pass)):
         tables = out.get(name)
@@ -29,7 +31,7 @@ def _level(table: Table) -> Table:
         _move(table, old, lambda settings, new=new: table.__setitem__(new, settings))  # type: ignore[misc]
     sampler = table.get("sampler")
     if isinstance(sampler, dict):
-        _move(sampler, "brightest_hu", lambda _: None)  # the window of the anatomy does it
+        _move(sampler, former.BRIGHTEST, lambda _: None)
         if sampler.pop("uniform", False):
             table["sampler"] = {"kind": "uniform"} | {k: v for k, v in sampler.items() if k == "count"}
     return table
@@ -53,7 +55,7 @@ def _window(ends: Any) -> Any:
 def _renamed(settings: Any) -> Any:
     if not isinstance(settings, dict):
         return settings
-    return {"noise" if key == "noise_hu" else key: value for key, value in settings.items()}
+    return {"noise" if key == former.NOISE else key: value for key, value in settings.items()}
 
 
 def _into(table: Table, name: str, more: Table) -> None:

@@ -1,7 +1,7 @@
 """Dense fields as maps: composition, Jacobian determinant, folding.
 
 Where T(x) = x + u(x), det(dT/dx) is the volume of a moving piece of tissue over its fixed volume: below one where the
-lung empties from fixed to moving, and not positive where the map folds.
+tissue shrinks from fixed to moving, and not positive where the map folds.
 """
 
 import torch

@@ -4,11 +4,9 @@ A way to fill a role is a frozen record of settings with that method. It may be 
 be inherited or registered to be passed in Python; a line in the registry of its folder gives it a name for TOML.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-import torch
 from torch import Tensor
 
 from graphreg.core.affine import Affine
@@ -105,18 +103,6 @@ class Interpolator(Protocol):
         ...
 
 
-class Objective(Protocol):
-    """Stage 7: how badly parameters of a motion, in mm, fit; differentiable."""
-
-    def start(self) -> Tensor:
-        """The parameters that stand for the motion as it is."""
-        ...
-
-    def __call__(self, parameters: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """The value (), of a random part of the data where a generator is given, else always of the same."""
-        ...
-
-
 class Refinement(Protocol):
     """Stage 7: one pass for this pair."""
 
@@ -144,6 +130,3 @@ class Window(Protocol):
     def __call__(self, volume: Volume, mask: Tensor | None = None) -> IntensityWindow:
         """That of an image, by the region (D, H, W) bool in it where it depends on that."""
         ...
-
-
-Figures = Mapping[str, float]  # by name, the unit at its end

@@ -52,7 +52,11 @@ class MaskAlignment(Settings):
 
 
 def align_masks(
-    fixed_mask: Tensor, fixed_grid: Grid, moving_mask: Tensor, moving_grid: Grid, config: MaskAlignment
+    fixed_mask: Tensor,
+    fixed_grid: Grid,
+    moving_mask: Tensor,
+    moving_grid: Grid,
+    config: MaskAlignment = MaskAlignment(),
 ) -> Affine:
     """Affine motion of masks (D, H, W) bool, fixed -> moving. Raises InputError as above."""
     one = _shape("fixed", fixed_mask, fixed_grid, config)

@@ -5,6 +5,7 @@ their data in each step; they are judged by what is always the same part, and th
 returned, be they those at the start.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -12,8 +13,9 @@ from torch import Tensor
 
 from graphreg.core.errors import InputError
 from graphreg.core.estimate import Trace
-from graphreg.core.protocols import Objective
 from graphreg.core.settings import Settings
+
+Value = Callable[[Tensor, torch.Generator | None], Tensor]  # parameters, and for a random part of the data -> ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +41,7 @@ class Minimum:
 
 
 def minimise(
-    objective: Objective,
+    objective: Value,
     start: Tensor,
     config: Descent = Descent(),
     seed: int = 0,
@@ -64,5 +66,5 @@ def minimise(
 
 
 @torch.no_grad()
-def _judged(objective: Objective, parameters: Tensor) -> float:
+def _judged(objective: Value, parameters: Tensor) -> float:
     return float(objective(parameters, None))

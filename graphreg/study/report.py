@@ -17,6 +17,7 @@ import torch
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from graphreg.anatomy import UNITS as UNITS_OF_IMAGES
 from graphreg.core.errors import InputError, PathInput
 from graphreg.io import read_landmarks, write_text
 from graphreg.runs.results import KEYPOINTS
@@ -27,7 +28,7 @@ from graphreg.study.report_plots import Errors, box_plot, cumulative_plot
 TEMPLATES = Path(__file__).parent / "templates"
 WORST = 5  # landmarks of a case with a picture
 MOST_POINTS = 2000  # keypoints of a case in the viewer
-UNITS = {"mm": "mm", "ml": "ml", "percent": "%", "hu": "HU", "mib": "MiB"}
+UNITS = {"mm": "mm", "ml": "ml", "percent": "%", "mib": "MiB"} | UNITS_OF_IMAGES
 PATHS = ("path", "config_file")  # keys of a record
 FOLDERS = re.compile(  # of a path at the start and before a colon or alone, which may have blanks; and of any without
     r"^(?:[A-Za-z]:|~|\.{1,2})?[\\/][^:\n]*[\\/](?=[^\\/:\n]+(?:: |$))"

@@ -18,7 +18,8 @@ from graphreg.analysis.regions import jacobian_on, log_jacobian
 from graphreg.anatomy import Anatomy
 from graphreg.core.errors import unsuitable
 from graphreg.core.records import DenseField, Volume
-from graphreg.core.resampling import crop, region
+from graphreg.core.resampling import crop
+from graphreg.core.resampling import region as box_around
 from graphreg.io import read_mask, read_transform, read_volume
 from graphreg.io.fingerprints import fingerprint
 from graphreg.io.maps import draw_map, limits
@@ -49,7 +50,7 @@ class Images:
     moving: Volume
     warped: Volume
     field: DenseField
-    lungs: Tensor | None  # (D, H, W) bool on the grid of fixed
+    region: Tensor | None  # (D, H, W) bool on the grid of fixed
 
     @classmethod
     def read(cls, folder: Path, record: Mapping[str, Any]) -> Self:
@@ -72,17 +73,17 @@ class Images:
         def paint(points_mm: Tensor) -> Tensor:
             return torch.stack([shade(volume, points_mm) for volume in shown.values()], -1)
 
-        pixels = three_planes(self.fixed.grid, self.lungs, paint)
+        pixels = three_planes(self.fixed.grid, self.region, paint)
         return {name: encode(pixels[..., channel]) for channel, name in enumerate(shown)}
 
     def jacobian(self) -> Picture | None:
-        """The logarithm of the Jacobian in colours, over the same planes; None where the lungs are not known."""
-        if self.lungs is None:
+        """The logarithm of the Jacobian in colours, over the same planes; None where the region is not known."""
+        if self.region is None:
             return None
-        part = region(self.lungs, self.fixed.grid, MARGIN_MM + max(self.fixed.grid.spacing_mm))
-        fixed, lungs = crop(self.fixed, part), self.lungs[part]
-        values = log_jacobian(jacobian_on(self.field, fixed.grid)).masked_fill(~lungs, torch.nan)
-        return encode(draw_map(fixed, lungs, values, limits(values, diverging=True), diverging=True))
+        part = box_around(self.region, self.fixed.grid, MARGIN_MM + max(self.fixed.grid.spacing_mm))
+        fixed, inside = crop(self.fixed, part), self.region[part]
+        values = log_jacobian(jacobian_on(self.field, fixed.grid)).masked_fill(~inside, torch.nan)
+        return encode(draw_map(fixed, inside, values, limits(values, diverging=True), diverging=True))
 
     def piece(self, point_mm: Sequence[float]) -> dict[str, Picture]:
         """Axial surroundings of a point of the fixed image, before and after: fixed in red, the other in cyan."""

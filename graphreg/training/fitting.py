@@ -23,7 +23,7 @@ from graphreg.training.losses import objective
 from graphreg.training.samples import Sample
 from graphreg.training.settings import FitConfig
 
-HELD_OUT = 8  # every so manieth pair is kept for validation
+HELD_OUT = 8  # one pair of so many is kept for validation
 LENGTH = ("steps", "check_every", "patience")  # settings that may change when a run goes on
 COLUMNS = ("step", "training_mm", "validation_mm", "rate")
 

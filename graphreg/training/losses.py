@@ -1,6 +1,6 @@
 """What a network is fitted to: the motion that the spline makes of its keypoints.
 
-Known motion is compared with that of the spline at points of the lung, so that displacements and confidences are good
+Known motion is compared with that of the spline at points of the region, so that displacements and confidences are good
 for what they are used for. Where nothing is known, the descriptors judge (Hansen & Heinrich 2021): the cost of the
 spline's displacement of points that have costs of their own, and the cost that the keypoints expect of their beliefs.
 """
@@ -41,7 +41,7 @@ def distance(motion_mm: Tensor, target_mm: Tensor, step_mm: float) -> Tensor:
 
 
 def spline_at(query_mm: Tensor, points_mm: Tensor, prediction: Prediction, smoothness_mm: float) -> Tensor:
-    """Displacements (m, 3) that the smoothing spline of ``stages.spline`` gives points (m, 3), open to gradients.
+    """Displacements (m, 3) that the smoothing spline of ``interpolation.thin_plate`` gives points (m, 3), open to gradients.
 
     ``interpolation.thin_plate`` refuses what it cannot solve; here one excerpt without an answer must not end a run.
     """

@@ -1,6 +1,6 @@
 """What the graph network learns from: one level's costs of one pair, and what is known of the motion that is left.
 
-Pairs with known motion tell it at points all over the lungs; correspondences tell it at theirs; of a pair of which
+Pairs with known motion tell it at points all over the region; correspondences tell it at theirs; of a pair of which
 nothing is known, such points have costs of their own, against which a motion is judged.
 """
 
@@ -23,7 +23,7 @@ class Sample:
 
     level: str
     costs: CostVolume
-    query_mm: Tensor  # (M, 3), in the fixed lungs
+    query_mm: Tensor  # (M, 3), in the fixed region
     target_mm: Tensor | None  # (M, 3), true displacement of each
     query_costs: Tensor | None = None  # (M, L, L, L), of those points where the truth is not known
 

@@ -34,7 +34,7 @@ IMAGES = (".nii", ".nii.gz", ".mha", ".mhd", ".nrrd")
 class Sources:
     """Where pairs come from."""
 
-    scans: tuple[Path, ...] = ()  # single CT scans
+    scans: tuple[Path, ...] = ()  # single scans
     breaths: tuple[Path, ...] = ()  # csv of corresponding points, inhale to exhale
     pairs: tuple[Path, ...] = ()  # folders with fixed.nii.gz, moving.nii.gz, maybe masks and landmarks.csv
     made: int = 200  # pairs to make of phantoms and scans
@@ -55,7 +55,7 @@ class _Task:
 
 def images_in(folder: Path) -> tuple[Path, ...]:
     """Image files of a folder, in the order of their names. Raises InputError where there are none."""
-    need = f"a folder of CT scans ({', '.join(IMAGES)}) needed"
+    need = f"a folder of scans ({', '.join(IMAGES)}) needed"
     return _found(folder, lambda path: path.name.endswith(IMAGES), need)
 
 

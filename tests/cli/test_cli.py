@@ -32,10 +32,11 @@ from support.program import (
 
 import graphreg
 from graphreg.cli import demonstration, job, main, settings
-from graphreg.config import override, preset
+from graphreg.config import override
 from graphreg.core.records import DenseField, Volume
 from graphreg.io import images, maps, read_landmarks, read_transform, write_points, write_transform, write_volume
 from graphreg.phantom import PhantomConfig, make_phantom
+from graphreg.presets import preset
 
 PAIR = ["ph/fixed.nii.gz", "ph/moving.nii.gz"]
 REGISTER = ["register", *PAIR, *SETTINGS]
@@ -261,7 +262,7 @@ def test_masks_are_used_where_they_are_given_and_quiet_is_quiet(here, capfd):
     assert record["quality"]["volume_ratio"] == pytest.approx(moving.sum() / fixed.sum())
 
 
-@pytest.mark.parametrize("changes", [{}, {"lung_dice": 0.5, "seen_percent": 40.0}])
+@pytest.mark.parametrize("changes", [{}, {"mask_dice": 0.5, "seen_percent": 40.0}])
 def test_a_doubtful_result_comes_with_warnings_and_fails_only_where_that_is_asked_for(
     here, capsys, monkeypatch, changes
 ):

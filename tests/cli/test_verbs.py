@@ -2,9 +2,10 @@
 
 from graphreg.anatomy.lung_ct.ventilation import VentilationConfig
 from graphreg.cli import VERBS, names
-from graphreg.config import PRESETS, REGULARISERS
 from graphreg.io.exports import LAYOUTS
 from graphreg.io.images import WRITABLE
+from graphreg.presets import PRESETS
+from graphreg.regularisers import REGULARISERS
 
 
 def test_each_verb_lives_in_a_file_of_its_name():

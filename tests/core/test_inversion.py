@@ -3,7 +3,7 @@ import torch
 from support.problems import LARGER, MATRIX, OBLIQUE, affine_field, points_inside
 
 from graphreg.core.grid import Grid
-from graphreg.core.inversion import inconsistency_mm, invert, meet, pull_back
+from graphreg.core.inversion import inconsistency_mm, inverse_consistent, invert, pull_back
 from graphreg.core.records import DenseField
 
 IDENTITY = torch.eye(3, dtype=torch.float64)
@@ -138,7 +138,7 @@ def test_a_map_meets_its_inverse_in_itself():
     # the inverse over all of LARGER knows where the points of OBLIQUE went
     forward = about_centre(MATRIX, OBLIQUE)
     backward = invert(about_centre(MATRIX), LARGER).field
-    assert torch.allclose(meet(forward, backward).displacement_mm, forward.displacement_mm, atol=0.02)
+    assert torch.allclose(inverse_consistent(forward, backward).displacement_mm, forward.displacement_mm, atol=0.02)
 
 
 def test_two_translations_meet_half_way_where_the_second_leads_and_the_first_stands_alone_beyond():
@@ -146,7 +146,7 @@ def test_two_translations_meet_half_way_where_the_second_leads_and_the_first_sta
     # before it, at 19.5: the first alone has x = 17 and less, both have 18 and more.
     end = LINE.cropped((0, 0, 20), (3, 3, 41))
     forward = shift(LINE, torch.tensor([4.0, 0.0, 0.0]).double())
-    met = meet(forward, shift(end, torch.tensor([-2.0, 0.0, 0.0]).double()))
+    met = inverse_consistent(forward, shift(end, torch.tensor([-2.0, 0.0, 0.0]).double()))
     assert met.grid == LINE
     expected = torch.where(torch.arange(61) < 18, 4.0, 3.0).double()
     expected[59:] = 4.0  # 59 + 2 lies beyond the end, at 60.5
@@ -157,7 +157,7 @@ def test_two_translations_meet_half_way_where_the_second_leads_and_the_first_sta
 def test_the_first_stands_alone_where_the_second_has_no_inverse():
     forward = shift(LINE, torch.tensor([0.5, 0.0, 0.0]).double())
     lost = invert(steep_fold(), LINE).error_mm > 0.02
-    met = meet(forward, steep_fold()).displacement_mm
+    met = inverse_consistent(forward, steep_fold()).displacement_mm
     assert lost.sum() > 50
     assert torch.equal(met[:, lost], forward.displacement_mm[:, lost])
     assert torch.allclose(met[0, :, :, :6], torch.tensor(0.25).double())

@@ -10,7 +10,7 @@ from support.problems import smooth_noise
 
 from graphreg.core.grid import Grid
 from graphreg.core.records import Volume
-from graphreg.features.mind_ssc import PAIRS, DescriptorConfig, describe, mind_ssc
+from graphreg.features.mind_ssc import PAIRS, MindSSC, mind_ssc
 
 GRID = Grid((9, 10, 12), (1.5, 1.5, 1.5), (-100.0, 30.0, 12.0))
 
@@ -98,17 +98,17 @@ def test_an_image_without_contrast_has_no_infinite_descriptor():
 
 def test_lengths_are_in_millimetres(data):
     # on a grid of 1.5 mm, 3 mm and 1.5 mm are two and one voxels
-    features = describe(Volume(GRID, data), DescriptorConfig(dilation_mm=3.0, radius_mm=1.5))
+    features = MindSSC(dilation_mm=3.0, radius_mm=1.5)(Volume(GRID, data))
     assert features.grid == GRID
     assert torch.equal(features.data, mind_ssc(data, 2, 1))
 
 
 def test_an_anisotropic_grid_is_refused():
     with pytest.raises(ValueError, match="isotropic grid, got a spacing of"):
-        describe(Volume(Grid((4, 4, 4), (1.0, 1.0, 1.1)), torch.zeros(4, 4, 4)))
+        MindSSC()(Volume(Grid((4, 4, 4), (1.0, 1.0, 1.1)), torch.zeros(4, 4, 4)))
 
 
 @pytest.mark.parametrize("wrong", [{"dilation_mm": 0.0}, {"radius_mm": -1.0}])
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ValueError, match="descriptor lengths"):
-        DescriptorConfig(**wrong)
+        MindSSC(**wrong)

@@ -11,10 +11,10 @@ from support.problems import LARGER, MATRIX, OBLIQUE, OFFSET_MM, points_inside, 
 
 from graphreg.core.grid import Grid
 from graphreg.core.records import Displacements, Keypoints
-from graphreg.interpolation.thin_plate import SplineConfig, _near, fit, interpolate
+from graphreg.interpolation.thin_plate import ThinPlate, _near
 from graphreg.runtime import chunks
 
-EXACT = SplineConfig(smoothness_mm=0.0, lattice_mm=0.0)
+EXACT = ThinPlate(smoothness_mm=0.0, lattice_mm=0.0)
 
 
 def displacements(points_mm, vectors_mm, confidence=None):
@@ -42,7 +42,7 @@ def test_seven_points_worked_by_hand():
     knots_mm = centre + torch.cat((eye, -eye, eye[:1] * 0))
     vectors_mm = torch.zeros(7, 3, dtype=torch.float64)
     vectors_mm[6, 1] = 1
-    spline = fit(displacements(knots_mm, vectors_mm), EXACT)
+    spline = EXACT.fit(displacements(knots_mm, vectors_mm))
     w = 1 / (4 * 2**0.5 - 10)
     expected = (1 + 6 * w) + 12 * w - w * (4 + 4 * 5**0.5)
     assert expected == pytest.approx(-0.164, abs=1e-3)
@@ -56,7 +56,7 @@ def test_spline_agrees_with_that_of_scipy_and_confidence_divides_the_smoothness(
     confidence = ones if sure else 0.05 + 0.95 * torch.rand(60, generator=generator, dtype=torch.float64)
     knots_mm, smoothing = rough.keypoints.points_mm, (smoothness / confidence).numpy()
     scipy = RBFInterpolator(knots_mm, rough.vectors_mm, kernel="linear", degree=1, smoothing=smoothing)
-    found = fit(replace(rough, confidence=confidence), SplineConfig(smoothness_mm=smoothness))(where)
+    found = ThinPlate(smoothness_mm=smoothness).fit(replace(rough, confidence=confidence))(where)
     assert np.allclose(found.numpy(), scipy(where.numpy()), atol=1e-7)
 
 
@@ -67,23 +67,23 @@ def test_a_knot_of_low_confidence_pulls_less(knots_mm):
     for sure in (1.0, 0.3, 0.01):
         confidence = torch.ones(60, dtype=torch.float64)
         confidence[5] = sure
-        spline = fit(displacements(knots_mm, vectors_mm, confidence), SplineConfig(smoothness_mm=3.0))
+        spline = ThinPlate(smoothness_mm=3.0).fit(displacements(knots_mm, vectors_mm, confidence))
         pulls.append(spline(knots_mm[5:6])[0, 1].item())
     assert 8 > pulls[0] > 1.5 * pulls[1] > 3 * pulls[2] > 0
 
 
 def test_spline_without_smoothness_meets_every_knot_and_the_field_of_a_grid_is_the_spline_at_its_voxels(rough):
-    spline, field = fit(rough, EXACT), interpolate(rough, OBLIQUE, EXACT)
+    spline, field = EXACT.fit(rough), EXACT(rough, OBLIQUE)
     assert torch.allclose(spline(rough.keypoints.points_mm), rough.vectors_mm, atol=1e-9)
     values = spline(OBLIQUE.points_mm(MATRIX).reshape(-1, 3))
     assert torch.allclose(field.displacement_mm.flatten(1).T, values, atol=1e-12)
 
 
-@pytest.mark.parametrize("config", [EXACT, SplineConfig(smoothness_mm=30.0, lattice_mm=0.0), SplineConfig()])
+@pytest.mark.parametrize("config", [EXACT, ThinPlate(smoothness_mm=30.0, lattice_mm=0.0), ThinPlate()])
 def test_spline_reproduces_an_affine_motion_everywhere(knots_mm, config, generator):
     vectors_mm = knots_mm @ MATRIX.T + OFFSET_MM - knots_mm
     confidence = 0.05 + 0.95 * torch.rand(60, generator=generator, dtype=torch.float64)
-    field = interpolate(displacements(knots_mm, vectors_mm, confidence), OBLIQUE, config)
+    field = config(displacements(knots_mm, vectors_mm, confidence), OBLIQUE)
     points_mm = OBLIQUE.points_mm(MATRIX)
     assert field.grid == OBLIQUE
     assert torch.allclose(field(points_mm), points_mm @ MATRIX.T + OFFSET_MM, atol=1e-8)
@@ -91,19 +91,19 @@ def test_spline_reproduces_an_affine_motion_everywhere(knots_mm, config, generat
 
 @pytest.mark.parametrize("lattice_mm", [0.0, 4.0])
 def test_a_grid_stored_otherwise_has_the_same_field(rough, lattice_mm):
-    config = SplineConfig(smoothness_mm=1.0, lattice_mm=lattice_mm)
-    here = interpolate(rough, LARGER, config)
+    config = ThinPlate(smoothness_mm=1.0, lattice_mm=lattice_mm)
+    here = config(rough, LARGER)
     for axes, flips in (((0, 1, 2), (0, 2)), ((2, 0, 1), (1,))):
         grid, stored = stored_otherwise(LARGER, here.displacement_mm[0], axes, flips)
-        assert torch.allclose(interpolate(rough, grid, config).displacement_mm[0], stored, atol=1e-8)
+        assert torch.allclose(config(rough, grid).displacement_mm[0], stored, atol=1e-8)
 
 
 def test_what_is_worked_on_at_once_does_not_change_the_field(rough, monkeypatch):
     for lattice_mm in (0.0, 5.0):
-        config, fields = SplineConfig(lattice_mm=lattice_mm), []
+        config, fields = ThinPlate(lattice_mm=lattice_mm), []
         for numbers in (1 << 20, 6000):  # of 60 knots
             monkeypatch.setattr(chunks, "CACHED", numbers)
-            fields.append(interpolate(rough, LARGER, config).displacement_mm)
+            fields.append(config(rough, LARGER).displacement_mm)
         assert torch.allclose(fields[0], fields[1], atol=1e-10)
 
 
@@ -112,9 +112,7 @@ def test_away_from_the_knots_half_as_many_points_of_the_lattice_do(generator):
     grid = Grid((40, 42, 44), (3.0, 3.0, 3.0), (-60.0, 0.0, 0.0))
     knots_mm = torch.tensor([0.0, 60.0, 60.0]) + 12 * torch.randn(200, 3, generator=generator, dtype=torch.float64)
     moved = displacements(knots_mm, 5 * torch.sin(knots_mm / 15))
-    exact, found = (
-        interpolate(moved, grid, SplineConfig(lattice_mm=lattice)).displacement_mm for lattice in (0.0, 4.0)
-    )
+    exact, found = (ThinPlate(lattice_mm=lattice)(moved, grid).displacement_mm for lattice in (0.0, 4.0))
     far = (torch.cdist(grid.points_mm(knots_mm).reshape(-1, 3), knots_mm).amin(1) > 15).reshape(grid.shape)
     assert far.double().mean() > 0.5
     assert (exact - found).norm(dim=0)[far].max() < 0.02
@@ -124,8 +122,8 @@ def test_in_single_precision_the_spline_is_exact_to_micrometres_far_from_the_ori
     far = torch.tensor([300.0, -1500.0, 2000.0], dtype=torch.float64)  # as scanners place their patients
     knots_mm = (rough.keypoints.points_mm + far).float()
     where = points_inside(LARGER, 500, generator) + far
-    exact = fit(displacements(knots_mm.double(), rough.vectors_mm), SplineConfig())(where)
-    single = fit(displacements(knots_mm, rough.vectors_mm.float()), SplineConfig())(where)
+    exact = ThinPlate().fit(displacements(knots_mm.double(), rough.vectors_mm))(where)
+    single = ThinPlate().fit(displacements(knots_mm, rough.vectors_mm.float()))(where)
     assert (single - exact).norm(dim=1).max() < 1e-3
 
 
@@ -137,8 +135,7 @@ def test_a_lattice_changes_the_field_by_a_hundredth_of_a_millimetre_and_more_at_
     vectors_mm = 6 * torch.sin(knots_mm @ wave) + 0.3 * torch.randn(500, 3, generator=generator, dtype=torch.float64)
     moved = displacements(knots_mm, vectors_mm)
     exact, cubic = (
-        interpolate(moved, grid, SplineConfig(smoothness_mm=3.0, lattice_mm=lattice)).displacement_mm
-        for lattice in (0.0, 4.0)
+        ThinPlate(smoothness_mm=3.0, lattice_mm=lattice)(moved, grid).displacement_mm for lattice in (0.0, 4.0)
     )
     assert (exact - cubic).norm(dim=0).max() < 0.3
     assert (exact - cubic).norm(dim=0).mean() < 0.01
@@ -167,7 +164,7 @@ def test_a_wide_smoothness_leaves_the_affine_motion_that_fits_best(rough, genera
     design = torch.cat((knots_mm, torch.ones(60, 1, dtype=torch.float64)), 1)
     best = torch.linalg.lstsq(design, vectors_mm).solution
     unsure = replace(rough, confidence=torch.full_like(rough.confidence, 1e-5))  # widens it beyond what a setting may
-    found = fit(unsure, SplineConfig(smoothness_mm=1e3))(knots_mm)
+    found = ThinPlate(smoothness_mm=1e3).fit(unsure)(knots_mm)
     assert torch.allclose(found, design @ best, atol=1e-3)
 
 
@@ -178,19 +175,19 @@ def test_too_few_keypoints_or_a_plane_of_any_direction_are_refused(count, dtype,
     points_mm = torch.randn(count, 2, generator=generator).double() @ plane + 200
     flat = displacements(points_mm.to(dtype), torch.zeros(count, 3, dtype=dtype))
     with pytest.raises(ValueError, match=f"at least 4 keypoints that are not in one plane, got {count}"):
-        fit(flat)
+        ThinPlate().fit(flat)
 
 
 def test_coinciding_knots_share_a_value_and_cannot_be_interpolated(knots_mm):
     twice = torch.cat((knots_mm, knots_mm[:1]))
     vectors_mm = torch.zeros(61, 3, dtype=torch.float64)
     vectors_mm[0, 2], vectors_mm[60, 2] = 3.0, 5.0
-    assert 0 < fit(displacements(twice, vectors_mm), SplineConfig(smoothness_mm=1.0))(knots_mm[:1])[0, 2] < 4
+    assert 0 < ThinPlate(smoothness_mm=1.0).fit(displacements(twice, vectors_mm))(knots_mm[:1])[0, 2] < 4
     with pytest.raises(ValueError, match="coincide"):
-        fit(displacements(twice, vectors_mm), EXACT)
+        EXACT.fit(displacements(twice, vectors_mm))
 
 
 @pytest.mark.parametrize("wrong", [{"smoothness_mm": -1.0}, {"lattice_mm": -1.0}, {"smoothness_mm": float("nan")}])
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ValueError, match="spline"):
-        SplineConfig(**wrong)
+        ThinPlate(**wrong)

@@ -6,14 +6,15 @@ import pytest
 import torch
 from support.problems import smooth_noise
 
+from graphreg.core.cubes import label_grid
 from graphreg.core.grid import Grid
 from graphreg.core.records import FeatureVolume, Keypoints
-from graphreg.features.mind_ssc import describe
-from graphreg.matching.cost_volume import CostConfig, compare, label_grid, patch_offsets
+from graphreg.features.mind_ssc import MindSSC
+from graphreg.matching.cost_volume import DisplacementSearch, patch_offsets
 from graphreg.runtime import chunks
 
 GRID = Grid((14, 15, 17), (1.5, 1.5, 1.5), (-100.5, 30.0, 12.0))
-CONFIG = CostConfig(radius_mm=6.0, step_mm=3.0, patch=1)
+CONFIG = DisplacementSearch(radius_mm=6.0, step_mm=3.0, patch=1)
 
 
 def features(generator, grid=GRID):
@@ -49,8 +50,8 @@ INDICES = [[6, 7, 8], [0, 0, 0], [13, 14, 16], [5, 2, 15], [1, 12, 3]]
 @pytest.mark.parametrize("symmetric", [False, True])
 def test_costs_agree_with_loops_over_keypoints_labels_and_patch(generator, symmetric):
     fixed, moving = features(generator), features(generator)
-    found = compare(
-        fixed, moving, keypoints_at(INDICES), CostConfig(radius_mm=6, step_mm=3, patch=1, symmetric=symmetric)
+    found = DisplacementSearch(radius_mm=6, step_mm=3, patch=1, symmetric=symmetric)(
+        fixed, moving, keypoints_at(INDICES)
     )
     assert found.costs.shape == (5, 5, 5, 5)
     for n, voxel in enumerate(INDICES):
@@ -67,8 +68,8 @@ def test_costs_agree_with_loops_over_keypoints_labels_and_patch(generator, symme
 def test_weighted_costs_agree_with_loops(generator, symmetric):
     fixed, moving = features(generator), features(generator)
     weights = torch.rand(GRID.shape, generator=generator, dtype=torch.float64)
-    config = CostConfig(radius_mm=3, step_mm=3, patch=1, symmetric=symmetric)
-    found = compare(fixed, moving, keypoints_at(INDICES), config, weights)
+    config = DisplacementSearch(radius_mm=3, step_mm=3, patch=1, symmetric=symmetric)
+    found = config(fixed, moving, keypoints_at(INDICES), weights)
     for n, voxel in enumerate(INDICES):
         for label in itertools.product(range(3), repeat=3):
             step = [2 * (k - 1) for k in label]
@@ -85,22 +86,22 @@ def test_what_lies_outside_a_mask_of_weights_does_not_count_in_a_patch(generator
     mask[:, :, :9] = True
     wall = FeatureVolume(GRID, torch.where(mask, fixed.data, 5.0))
     at = keypoints_at([[6, 7, 7], [8, 7, 8]])
-    here, there = (compare(f, moving, at, CONFIG, mask).costs for f in (fixed, wall))
+    here, there = (CONFIG(f, moving, at, mask).costs for f in (fixed, wall))
     assert torch.equal(here, there)
-    assert not torch.allclose(compare(fixed, moving, at, CONFIG).costs, compare(wall, moving, at, CONFIG).costs)
+    assert not torch.allclose(CONFIG(fixed, moving, at).costs, CONFIG(wall, moving, at).costs)
 
 
 def test_equal_weights_of_any_size_change_nothing(generator):
     fixed, moving = features(generator), features(generator)
-    plain = compare(fixed, moving, keypoints_at(INDICES), CONFIG).costs
-    equal = compare(fixed, moving, keypoints_at(INDICES), CONFIG, torch.full(GRID.shape, 7.0)).costs
+    plain = CONFIG(fixed, moving, keypoints_at(INDICES)).costs
+    equal = CONFIG(fixed, moving, keypoints_at(INDICES), torch.full(GRID.shape, 7.0)).costs
     assert torch.allclose(equal, plain, atol=1e-12)
 
 
 def test_weights_of_another_shape_are_refused(generator):
     same = features(generator)
     with pytest.raises(ValueError, match=r"Patch weights must be \(14, 15, 17\), got \(2, 2, 2\)"):
-        compare(same, same, keypoints_at(INDICES), CONFIG, torch.ones(2, 2, 2))
+        CONFIG(same, same, keypoints_at(INDICES), torch.ones(2, 2, 2))
 
 
 def test_lowest_cost_is_at_the_true_translation_in_millimetres(generator):
@@ -109,8 +110,8 @@ def test_lowest_cost_is_at_the_true_translation_in_millimetres(generator):
     fixed = features(generator)
     moving = FeatureVolume(GRID, fixed.data.roll((1, -4, 2), (1, 2, 3)))
     for symmetric in (False, True):
-        config = CostConfig(radius_mm=7.5, step_mm=1.5, patch=1, symmetric=symmetric)
-        found = compare(fixed, moving, keypoints_at([[7, 8, 8], [6, 9, 7]]), config)
+        config = DisplacementSearch(radius_mm=7.5, step_mm=1.5, patch=1, symmetric=symmetric)
+        found = config(fixed, moving, keypoints_at([[7, 8, 8], [6, 9, 7]]))
         lowest, best = found.costs.flatten(1).min(1)
         assert found.offsets_mm[best].tolist() == [[3.0, -6.0, 1.5]] * 2
         if not symmetric:
@@ -121,34 +122,34 @@ def test_lowest_cost_of_images_is_at_the_true_translation(generator):
     grid = Grid((24, 26, 28), (1.5, 1.5, 1.5), (-100.5, 30.0, 12.0))
     image = smooth_noise(grid, generator, 1.0)
     moved = type(image)(grid, image.data.roll((1, -4, 2), (0, 1, 2)))
-    config = CostConfig(radius_mm=7.5, step_mm=1.5, patch=2)
-    found = compare(describe(image), describe(moved), keypoints_at([[12, 14, 13], [11, 12, 15]], grid), config)
+    config = DisplacementSearch(radius_mm=7.5, step_mm=1.5, patch=2)
+    found = config(MindSSC()(image), MindSSC()(moved), keypoints_at([[12, 14, 13], [11, 12, 15]], grid))
     assert found.offsets_mm[found.costs.flatten(1).argmin(1)].tolist() == [[3.0, -6.0, 1.5]] * 2
 
 
 def test_an_image_costs_nothing_against_itself_without_displacement(generator):
     same = features(generator)
-    found = compare(same, same, keypoints_at(INDICES), CONFIG)
+    found = CONFIG(same, same, keypoints_at(INDICES))
     assert found.costs[:, 2, 2, 2].abs().max() < 1e-12
     assert found.costs.flatten(1).argmin(1).tolist() == [62] * 5  # the centre of 125 labels
 
 
 def test_symmetric_costs_of_swapped_images_are_those_of_opposite_displacements(generator):
     fixed, moving = features(generator), features(generator)
-    config = CostConfig(radius_mm=6.0, step_mm=3.0, patch=2, symmetric=True)
-    forth = compare(fixed, moving, keypoints_at(INDICES), config).costs
-    back = compare(moving, fixed, keypoints_at(INDICES), config).costs
+    config = DisplacementSearch(radius_mm=6.0, step_mm=3.0, patch=2, symmetric=True)
+    forth = config(fixed, moving, keypoints_at(INDICES)).costs
+    back = config(moving, fixed, keypoints_at(INDICES)).costs
     assert torch.allclose(back, forth.flip(1, 2, 3), atol=1e-12)
 
 
 def test_mirrored_features_have_mirrored_costs(generator):
     fixed, moving = features(generator), features(generator)
-    here = compare(fixed, moving, keypoints_at([[6, 7, 8]]), CONFIG).costs
+    here = CONFIG(fixed, moving, keypoints_at([[6, 7, 8]])).costs
     for axis, (size, centre) in enumerate(zip(GRID.shape, (6, 7, 8), strict=True)):
         one, other = (FeatureVolume(GRID, f.data.flip(axis + 1)) for f in (fixed, moving))
         index = [6, 7, 8]
         index[axis] = size - 1 - centre
-        there = compare(one, other, keypoints_at([index]), CONFIG).costs
+        there = CONFIG(one, other, keypoints_at([index])).costs
         assert torch.allclose(there.flip(axis + 1), here, atol=1e-12)
 
 
@@ -158,16 +159,16 @@ def test_what_is_worked_on_at_once_does_not_change_the_costs(generator, symmetri
     found = []
     for numbers in (1 << 20, 2 * 35 * 9**3):  # all keypoints, two of them
         monkeypatch.setattr(chunks, "CACHED", numbers)
-        config = CostConfig(radius_mm=6, step_mm=3, symmetric=symmetric)
-        found.append(compare(fixed, moving, keypoints_at(INDICES), config).costs)
+        config = DisplacementSearch(radius_mm=6, step_mm=3, symmetric=symmetric)
+        found.append(config(fixed, moving, keypoints_at(INDICES)).costs)
     assert torch.allclose(found[0], found[1], atol=1e-12)
 
 
 @pytest.mark.parametrize("step_mm", [1.5, 3.0, 4.5])
 def test_costs_of_a_whole_patch_agree_with_loops_whatever_the_label_step(generator, step_mm):
     fixed, moving = features(generator), features(generator)
-    config = CostConfig(radius_mm=step_mm, step_mm=step_mm, patch=1, full_patch=True)
-    found = compare(fixed, moving, keypoints_at(INDICES), config)
+    config = DisplacementSearch(radius_mm=step_mm, step_mm=step_mm, patch=1, full_patch=True)
+    found = config(fixed, moving, keypoints_at(INDICES))
     stride = round(step_mm / 1.5)
     patch = list(itertools.product((-stride, 0, stride), repeat=3))
     for n, voxel in enumerate(INDICES):
@@ -178,13 +179,13 @@ def test_costs_of_a_whole_patch_agree_with_loops_whatever_the_label_step(generat
 
 def test_a_keypoint_between_voxels_is_that_of_the_nearest_voxel(generator):
     fixed, moving = features(generator), features(generator)
-    at, beside = (compare(fixed, moving, keypoints_at([i]), CONFIG).costs for i in ([6.0, 7.0, 8.0], [6.3, 6.6, 8.4]))
+    at, beside = (CONFIG(fixed, moving, keypoints_at([i])).costs for i in ([6.0, 7.0, 8.0], [6.3, 6.6, 8.4]))
     assert torch.equal(at, beside)
 
 
 def test_the_label_step_is_rounded_to_voxels_and_the_labels_say_so(generator):
     same = features(generator)
-    found = compare(same, same, keypoints_at(INDICES), CostConfig(radius_mm=7.0, step_mm=2.6, patch=1))
+    found = DisplacementSearch(radius_mm=7.0, step_mm=2.6, patch=1)(same, same, keypoints_at(INDICES))
     assert found.labels.spacing_mm == (3.0, 3.0, 3.0)  # two voxels of 1.5 mm
     assert found.labels.origin_mm == (-9.0, -9.0, -9.0)  # the radius is rounded up to whole steps
 
@@ -215,7 +216,7 @@ def test_patches_are_body_centred_lattices_of_1_9_35_and_91_samples():
 
 def test_a_patch_of_half_width_zero_is_the_keypoint_alone(generator):
     fixed, moving = features(generator), features(generator)
-    costs = compare(fixed, moving, keypoints_at(INDICES), CostConfig(radius_mm=3, step_mm=3, patch=0)).costs
+    costs = DisplacementSearch(radius_mm=3, step_mm=3, patch=0)(fixed, moving, keypoints_at(INDICES)).costs
     for n, voxel in enumerate(INDICES):
         for label in itertools.product(range(3), repeat=3):
             cost = plain_cost(fixed.data, moving.data, voxel, [2 * (k - 1) for k in label], [(0, 0, 0)])
@@ -225,20 +226,20 @@ def test_a_patch_of_half_width_zero_is_the_keypoint_alone(generator):
 def test_rounding_makes_no_cost_negative(generator):
     same = FeatureVolume(GRID, torch.rand(4, *GRID.shape, generator=generator))
     every = [list(index) for index in itertools.product(range(3, 11), range(3, 12), range(3, 14))]
-    costs = compare(same, same, keypoints_at(every), CostConfig(radius_mm=1.5, step_mm=1.5, patch=1)).costs
+    costs = DisplacementSearch(radius_mm=1.5, step_mm=1.5, patch=1)(same, same, keypoints_at(every)).costs
     assert costs.dtype == torch.float32 and costs.min() >= 0
 
 
 def test_a_keypoint_whose_patch_has_no_weight_costs_nothing_anywhere(generator):
     fixed, moving = features(generator), features(generator)
     nowhere = torch.zeros(GRID.shape)
-    assert not compare(fixed, moving, keypoints_at(INDICES), CONFIG, nowhere).costs.any()
+    assert not CONFIG(fixed, moving, keypoints_at(INDICES), nowhere).costs.any()
 
 
 def test_features_on_different_grids_are_refused(generator):
     other = Grid(GRID.shape, GRID.spacing_mm, (0.0, 0.0, 0.0))
     with pytest.raises(ValueError, match="one grid"):
-        compare(features(generator), features(generator, other), keypoints_at(INDICES), CONFIG)
+        CONFIG(features(generator), features(generator, other), keypoints_at(INDICES))
 
 
 @pytest.mark.parametrize(
@@ -251,10 +252,10 @@ def test_features_on_different_grids_are_refused(generator):
 def test_an_anisotropic_or_turned_grid_is_refused(generator, grid):
     same = features(generator, grid)
     with pytest.raises(ValueError, match="isotropic grid along the LPS axes"):
-        compare(same, same, keypoints_at(INDICES, grid), CONFIG)
+        CONFIG(same, same, keypoints_at(INDICES, grid))
 
 
 @pytest.mark.parametrize("wrong", [{"step_mm": 0.0}, {"radius_mm": 1.0, "step_mm": 2.0}, {"patch": -1}])
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ValueError, match="cost"):
-        CostConfig(**wrong)
+        DisplacementSearch(**wrong)

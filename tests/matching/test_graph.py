@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from graphreg.core.records import Keypoints
-from graphreg.matching.graph import GraphConfig, connect, nearest_cluster, nearest_scipy, nearest_torch
+from graphreg.matching.graph import NearestNeighbours, nearest_cluster, nearest_scipy, nearest_torch
 
 WAYS = [nearest_scipy, nearest_torch, pytest.param(nearest_cluster, marks=pytest.mark.cluster)]
 
@@ -36,11 +36,9 @@ def test_corners_of_a_rectangle_hear_the_near_side_first_and_the_far_side_next(w
 
 def test_edges_run_from_the_neighbour_to_the_centre():
     corners = Keypoints(torch.tensor([[0.0, 0.0, 5.0], [2.0, 0.0, 5.0], [2.0, 3.0, 5.0], [0.0, 3.0, 5.0]]))
-    graph = connect(corners, GraphConfig(neighbours=1))
+    graph = NearestNeighbours(neighbours=1)(corners)
     assert graph.edge_index.tolist() == [[1, 0, 3, 2], [0, 1, 2, 3]]
-    far = connect(
-        Keypoints(torch.cat((corners.points_mm, torch.tensor([[10.0, 0.0, 5.0]])))), GraphConfig(neighbours=1)
-    )
+    far = NearestNeighbours(neighbours=1)(Keypoints(torch.cat((corners.points_mm, torch.tensor([[10.0, 0.0, 5.0]])))))
     assert far.edge_index[:, 4].tolist() == [1, 4]  # the lonely point hears corner 1, which does not hear it
     assert far.lengths_mm.tolist() == [2, 2, 2, 2, 8]
 
@@ -70,19 +68,19 @@ def test_neighbours_follow_a_relabelling_of_the_points(points_mm, generator):
 
 
 def test_every_keypoint_hears_k_others(points_mm):
-    graph = connect(Keypoints(points_mm))
+    graph = NearestNeighbours()(Keypoints(points_mm))
     assert graph.edge_index[1].bincount().tolist() == [10] * 300
     assert (graph.edge_index[0] != graph.edge_index[1]).all()
 
 
 def test_as_many_neighbours_as_keypoints_are_refused(points_mm):
     with pytest.raises(ValueError, match="5 neighbours need at least 6 keypoints, got 5"):
-        connect(Keypoints(points_mm[:5]), GraphConfig(neighbours=5))
+        NearestNeighbours(neighbours=5)(Keypoints(points_mm[:5]))
     with pytest.raises(ValueError, match="neighbours must be at least 0, got -1"):
-        GraphConfig(neighbours=-1)
+        NearestNeighbours(neighbours=-1)
 
 
 def test_without_neighbours_there_are_no_edges(points_mm):
-    graph = connect(Keypoints(points_mm), GraphConfig(neighbours=0))
+    graph = NearestNeighbours(neighbours=0)(Keypoints(points_mm))
     assert graph.edge_index.shape == (2, 0)
     assert graph.typical_mm == 1

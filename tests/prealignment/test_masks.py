@@ -6,7 +6,7 @@ from torch import Tensor
 
 from graphreg.core.affine import Affine
 from graphreg.core.grid import Grid
-from graphreg.prealignment.masks import AlignmentConfig, align_masks
+from graphreg.prealignment.masks import MaskAlignment, align_masks
 
 GRID = Grid((60, 70, 60), (4.0, 2.5, 3.5), (-120.0, -90.0, -100.0))
 SIZES_MM = torch.tensor([40.0, 60.0, 85.0], dtype=torch.float64)
@@ -83,7 +83,7 @@ def test_a_scale_of_the_breath_is_found() -> None:
 def test_without_steps_there_is_only_translation_and_scale() -> None:
     truth = _affine([[0.95, 0.1, 0.0], [0.0, 0.9, 0.0], [0.0, 0.0, 0.8]], [0.0, 0.0, 0.0])
     moving = _lungs(GRID, truth)
-    rough = align_masks(_lungs(GRID), GRID, moving, GRID, AlignmentConfig(steps=0))
+    rough = align_masks(_lungs(GRID), GRID, moving, GRID, MaskAlignment(steps=0))
     assert torch.equal(rough.matrix, rough.matrix.diagonal().diag())
     assert _furthest_mm(align_masks(_lungs(GRID), GRID, moving, GRID), truth) < _furthest_mm(rough, truth)
 
@@ -104,7 +104,7 @@ def test_a_lung_cut_by_the_scan_is_not_stretched_over_the_missing_part() -> None
     moving_grid = GRID.cropped((16, 0, 0), (44, 70, 60))
     still = _scaling(1, 1, 1, [0, 0, 0])
     found = align_masks(mask, GRID, mask[cut], moving_grid)
-    moments = align_masks(mask, GRID, mask[cut], moving_grid, AlignmentConfig(steps=0))
+    moments = align_masks(mask, GRID, mask[cut], moving_grid, MaskAlignment(steps=0))
     assert _furthest_mm(moments, still) > 15
     assert _furthest_mm(found, still) < 6
 
@@ -124,7 +124,7 @@ def test_empty_and_misfitting_masks_are_refused() -> None:
     with pytest.raises(ValueError, match=r"fixed mask must be bool \(60, 70, 60\)"):
         align_masks(mask[1:], GRID, mask, GRID)
     with pytest.raises(ValueError, match="limits of the scale"):
-        AlignmentConfig(scale=(1.1, 2.0))
+        MaskAlignment(scale=(1.1, 2.0))
 
 
 @pytest.mark.parametrize("size", [1, 3, 40])

@@ -8,15 +8,15 @@ from support.problems import OBLIQUE, bowl, costs_of, noisy_costs, points_inside
 
 from graphreg.core.grid import Grid, sample
 from graphreg.core.records import CostVolume, Displacements, FeatureVolume, KeypointGraph, Keypoints
-from graphreg.matching.graph import GraphConfig, connect
-from graphreg.refinement import CostCubes, CubeConfig, FeatureConfig, FeatureDifference
-from graphreg.refinement.descent import DescentConfig, descend
-from graphreg.refinement.feature_difference import bending, diffusion, linearised
+from graphreg.matching.graph import NearestNeighbours
+from graphreg.refinement.descent import Descent, minimise
+from graphreg.refinement.feature_difference import Comparison, FeatureDifference, bending, diffusion, linearised
+from graphreg.refinement.keypoints import CostCubes, KeypointRefinement
 
 GRID = Grid((17, 19, 21), (2.0, 2.0, 2.0), (-30.0, 15.0, 200.0))
 SHIFT_MM = torch.tensor([0.8, -0.5, 0.3], dtype=torch.float64)
 WAVES = torch.tensor([[0.30, 0.05, 0.0], [0.0, 0.25, -0.1], [0.1, 0.0, 0.28], [0.2, -0.2, 0.15]], dtype=torch.float64)
-COARSE = FeatureConfig(control_mm=6.0, smoothness=1.0)
+COARSE = Comparison(control_mm=6.0, smoothness=1.0)
 
 
 def waves(grid, shift_mm=None):
@@ -44,9 +44,9 @@ def linear_motion(matrix, spacing_mm=3.0):
 @pytest.mark.parametrize("gradient", ["interpolated", "linearised"])
 def test_a_shift_of_the_moving_features_is_the_motion_found(gradient):
     # fixed f(x), moving m(x) = f(x - t): what is at x is found at x + t
-    config = FeatureConfig(control_mm=6.0, smoothness=1.0, gradient=gradient, points=2000)
+    config = Comparison(control_mm=6.0, smoothness=1.0, gradient=gradient, points=2000)
     objective = FeatureDifference(waves(GRID), waves(GRID, SHIFT_MM), middle(GRID), config)
-    descent = descend(objective, objective.start(), DescentConfig(iterations=80, rate_mm=0.1))
+    descent = minimise(objective, objective.start(), Descent(iterations=80, rate_mm=0.1))
     field = objective.field(descent.parameters, GRID)
     inside = field.displacement_mm[:, middle(GRID) > 0].T
     assert (inside.mean(0) - SHIFT_MM).norm() < 0.05
@@ -76,7 +76,7 @@ def test_the_difference_is_the_mean_over_features_and_weighted_voxels(weight):
 def test_every_voxel_counts_on_average_where_points_are_drawn(generator):
     fixed, moving, weights = waves(GRID), waves(GRID, 3 * SHIFT_MM), middle(GRID)
     whole = FeatureDifference(fixed, moving, weights, COARSE)
-    some = FeatureDifference(fixed, moving, weights, FeatureConfig(control_mm=6.0, smoothness=1.0, points=500))
+    some = FeatureDifference(fixed, moving, weights, Comparison(control_mm=6.0, smoothness=1.0, points=500))
     start = whole.start()
     drawn = torch.stack([some(start, generator) for _ in range(50)])
     assert drawn.std() > 1e-4
@@ -104,7 +104,7 @@ def bump(points_mm):
 @pytest.mark.parametrize("margin", [4, 5])
 def test_the_penalty_does_not_depend_on_the_margin_around_the_lungs(penalty, margin):
     # margins of 8 and 10 mm on a control grid of 4 mm: the second one lies between the points of the narrow one
-    config, values = FeatureConfig(control_mm=4.0, penalty=penalty, smoothness=1.0), []
+    config, values = Comparison(control_mm=4.0, penalty=penalty, smoothness=1.0), []
     for more in (0, margin):
         grid = GRID.cropped((-more,) * 3, (17 + 2 * more, 19 + 2 * more, 21 + 2 * more))
         weights = torch.zeros(grid.shape)
@@ -124,7 +124,7 @@ def test_the_penalty_of_a_linear_motion_is_its_squared_slope_per_volume_of_lung(
     nx, ny, nz = (round(length / step) + 1 for length, step in zip((40, 36, 32), spacing_mm, strict=True))
     grid = Grid((nz, ny, nx), spacing_mm)
     nothing = FeatureVolume(grid, torch.zeros(1, *grid.shape, dtype=torch.float64))
-    config = FeatureConfig(control_mm=1.0, penalty="diffusion", smoothness=3.0)
+    config = Comparison(control_mm=1.0, penalty="diffusion", smoothness=3.0)
     objective = FeatureDifference(nothing, nothing, torch.ones(grid.shape), config)
     x = 0.1 * objective.control.points_mm(SHIFT_MM)[..., 0]
     differences = 37 * 33 * (36 + 2 * (5 / 12) ** 2 + 2 * (5 / 6) ** 2)
@@ -157,9 +157,9 @@ def test_bending_is_the_squared_second_derivatives_the_mixed_ones_twice(spacing_
 
 @pytest.mark.parametrize("penalty", ["diffusion", "bending"])
 def test_the_gradient_is_that_of_the_value(penalty, generator):
-    # displacements of some 0.2 mm, none of which ends where two voxels meet
+    # displacements of some 0.2 mm, none of which ends where two voxels inverse_consistent
     grid = Grid((5, 6, 7), (2.0, 2.0, 2.0), (5.0, 0.0, -3.0))
-    config = FeatureConfig(control_mm=5.0, penalty=penalty)
+    config = Comparison(control_mm=5.0, penalty=penalty)
     objective = FeatureDifference(waves(grid), waves(grid, SHIFT_MM), middle(grid, 1), config)
     parameters = 0.2 * torch.randn(objective.start().shape, generator=generator, dtype=torch.float64) + 0.3
     assert torch.autograd.gradcheck(objective, parameters.requires_grad_())
@@ -180,7 +180,7 @@ def test_a_field_is_the_smoothed_control_grid_and_what_is_compared_moves_by_it(g
     parameters = 0.7 * torch.randn(objective.start().shape, generator=generator, dtype=torch.float64)
     moved_mm = objective.field(parameters, GRID)(GRID.points_mm(WAVES))
     fixed = FeatureVolume(GRID, sample(waves(GRID).data, GRID, moved_mm))
-    config = FeatureConfig(control_mm=6.0, smoothness=0.0)
+    config = Comparison(control_mm=6.0, smoothness=0.0)
     assert FeatureDifference(fixed, waves(GRID), middle(GRID), config)(parameters) < 1e-12
     assert FeatureDifference(waves(GRID), waves(GRID), middle(GRID), config)(parameters) > 1e-4
 
@@ -241,7 +241,7 @@ def test_features_and_weights_that_do_not_fit_are_refused(moving, weights, said)
 )
 def test_settings_out_of_range_are_refused(wrong, said):
     with pytest.raises(ValueError, match=said):
-        FeatureConfig(**wrong)
+        Comparison(**wrong)
 
 
 # cost cubes
@@ -271,7 +271,7 @@ def test_two_keypoints_worked_by_hand():
     points_mm = torch.tensor([[0.0, 0.0, 0.0], [0.0, 10.0, 0.0]], dtype=torch.float64)
     costs, graph = costs_of(bowl(0 * points_mm), points_mm, neighbours=1)
     found = still(costs.keypoints, torch.tensor([1.0, 0.25], dtype=torch.float64))
-    objective = CostCubes(costs, graph, found, CubeConfig(smoothness=0.4))
+    objective = CostCubes(costs, graph, found, 0.4)
     moved_mm = torch.tensor([[0.0, 0.0, 0.0], [1.5, 0.0, 0.0]], dtype=torch.float64)
     assert objective(moved_mm).item() == pytest.approx(0.2 * 0.025 + 0.4 * 0.0225)
 
@@ -282,7 +282,7 @@ def test_displacements_are_read_in_the_order_x_y_z():
     costs.costs[0, 4 + 3, 4 - 1, 4 + 2] = -1  # label (z, y, x): 6 mm along x, -3 along y, 9 along z
     pair = Keypoints(torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0]], dtype=torch.float64))
     twice = CostVolume(pair, costs.labels, costs.costs.expand(2, -1, -1, -1))
-    objective = CostCubes(twice, connect(pair, GraphConfig(neighbours=1)), still(pair))
+    objective = CostCubes(twice, NearestNeighbours(neighbours=1)(pair), still(pair))
     assert objective(torch.tensor([[6.0, -3.0, 9.0]] * 2).double()).item() == pytest.approx(-1)
 
 
@@ -294,7 +294,7 @@ def test_the_least_of_costs_between_labels_is_found_to_the_nearest_kink():
     points_mm = torch.tensor([[0.0, 0.0, 0.0], [9.0, 0.0, 0.0]], dtype=torch.float64)
     costs, graph = costs_of(bowl(centre_mm.expand(2, 3)), points_mm, neighbours=1)
     objective = CostCubes(costs, graph, still(costs.keypoints))
-    found = descend(objective, objective.start(), DescentConfig(iterations=150, rate_mm=0.15))
+    found = minimise(objective, objective.start(), Descent(iterations=150, rate_mm=0.15))
     assert (found.parameters - nearest_mm).abs().max() < 0.1 * STEP_MM
 
 
@@ -304,8 +304,8 @@ def test_a_symmetric_least_half_way_between_labels_is_left_undecided_and_smoothn
     centres_mm = torch.tensor([[1.5, 0.0, 0.0], [0.0, 0.0, 0.0], [3.0, 0.0, 0.0]], dtype=torch.float64)
     costs, graph = costs_of(bowl(centres_mm), points_mm, neighbours=2)
     start = Displacements(costs.keypoints, centres_mm * torch.tensor([0.3, 1, 1])[:, None], torch.ones(3).double())
-    objective = CostCubes(costs, graph, start, CubeConfig(smoothness=0.01))
-    found = descend(objective, objective.start(), DescentConfig(iterations=200, rate_mm=0.05))
+    objective = CostCubes(costs, graph, start, 0.01)
+    found = minimise(objective, objective.start(), Descent(iterations=200, rate_mm=0.05))
     assert (found.parameters - centres_mm).norm(dim=1).max() < 0.1 * STEP_MM
 
 
@@ -317,8 +317,8 @@ def test_a_keypoint_without_confidence_follows_its_neighbours():
     costs, graph = costs_of(bowl(centres_mm), points_mm, neighbours=4)
     for sure, expected_mm in ((1e-6, true_mm), (1.0, -true_mm)):
         confidence = torch.tensor([sure, 1.0, 1.0, 1.0, 1.0], dtype=torch.float64)
-        objective = CostCubes(costs, graph, still(costs.keypoints, confidence), CubeConfig(smoothness=0.01))
-        found = descend(objective, objective.start(), DescentConfig(iterations=250, rate_mm=0.1))
+        objective = CostCubes(costs, graph, still(costs.keypoints, confidence), 0.01)
+        found = minimise(objective, objective.start(), Descent(iterations=250, rate_mm=0.1))
         assert (found.parameters[0] - expected_mm).norm() < 0.3
         assert (found.parameters[1:] - true_mm).norm(dim=1).max() < 0.3
 
@@ -339,7 +339,7 @@ def test_the_gradient_of_keypoints_follows_their_order(generator):
     keypoints = Keypoints(costs.keypoints.points_mm[order])
     shuffled = CostVolume(keypoints, costs.labels, costs.costs[order])
     regraph = KeypointGraph(keypoints, order.argsort()[graph.edge_index])
-    config = CubeConfig(smoothness=0.5)
+    config = 0.5
     gradients = []
     for objective, where in (
         (CostCubes(costs, graph, still(costs.keypoints, confidence), config), parameters),
@@ -373,4 +373,4 @@ def test_records_of_other_counts_are_refused(generator):
 @pytest.mark.parametrize("smoothness", [-0.1, math.nan])
 def test_a_negative_smoothness_of_displacements_is_refused(smoothness):
     with pytest.raises(ValueError, match="smoothness of displacements must be at least 0"):
-        CubeConfig(smoothness=smoothness)
+        KeypointRefinement(smoothness=smoothness)

@@ -9,7 +9,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
 from graphreg.core.records import KeypointGraph, Keypoints
-from graphreg.matching.graph import GraphConfig, connect
+from graphreg.matching.graph import NearestNeighbours
 from graphreg.regularisers.belief_propagation import (
     BeliefPropagation,
     depths,
@@ -89,7 +89,7 @@ def test_the_spanning_forest_takes_the_short_edges_of_a_rectangle():
 
 def test_the_spanning_forest_weighs_as_little_as_that_of_scipy_and_has_one_root_per_part(generator):
     near = torch.randn(40, 3, generator=generator) * 10
-    graph = connect(Keypoints(torch.cat((near, near[:30] + 1000))), GraphConfig(neighbours=4))
+    graph = NearestNeighbours(neighbours=4)(Keypoints(torch.cat((near, near[:30] + 1000))))
     parents, lengths_mm = spanning_forest(graph, graph.lengths_mm)
     matrix = coo_array((graph.lengths_mm.double().numpy(), graph.edge_index.numpy()), shape=(70, 70)).tocsr()
     parts, part = connected_components(matrix, directed=False)
@@ -101,7 +101,7 @@ def test_the_spanning_forest_weighs_as_little_as_that_of_scipy_and_has_one_root_
 
 
 def test_every_edge_of_the_forest_is_one_of_the_graph(generator):
-    graph = connect(Keypoints(torch.randn(60, 3, generator=generator)), GraphConfig(neighbours=3))
+    graph = NearestNeighbours(neighbours=3)(Keypoints(torch.randn(60, 3, generator=generator)))
     parents, _ = spanning_forest(graph, graph.lengths_mm)
     edges = set(map(tuple, graph.edge_index.T.tolist()))
     tree = [(node, parent) for node, parent in enumerate(parents.tolist()) if parent >= 0]
@@ -110,7 +110,7 @@ def test_every_edge_of_the_forest_is_one_of_the_graph(generator):
 
 def test_keypoints_at_one_place_still_make_a_tree():
     points = Keypoints(torch.cat((torch.zeros(3, 3), torch.eye(3))))
-    parents, _ = spanning_forest(graph := connect(points, GraphConfig(neighbours=4)), graph.lengths_mm)
+    parents, _ = spanning_forest(graph := NearestNeighbours(neighbours=4)(points), graph.lengths_mm)
     assert (parents < 0).sum() == 1
 
 

@@ -14,12 +14,13 @@ from support.levels import COARSE
 from support.problems import bowl, costs_of, noisy_costs
 from support.program import refused
 
-from graphreg.config import RegistrationConfig, override, preset
+from graphreg.config import RegistrationConfig, override
 from graphreg.core.grid import Grid
 from graphreg.core.records import CostVolume, Displacements, KeypointGraph, Volume
 from graphreg.io import write_volume
 from graphreg.phantom import PhantomConfig, make_phantom
 from graphreg.pipeline import observe
+from graphreg.presets import preset
 from graphreg.regularisers import GraphRegNet, Independent
 from graphreg.regularisers.networks import ARCHITECTURES, build, load, restore
 from graphreg.regularisers.weights_file import NOTES, SHIPPED, Weights, WeightsError, fingerprint, locate, read_weights

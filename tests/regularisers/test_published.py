@@ -5,10 +5,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from graphreg.core.cubes import label_grid
 from graphreg.core.filters import gaussian
 from graphreg.core.records import Keypoints
-from graphreg.matching.cost_volume import label_grid
-from graphreg.matching.graph import GraphConfig, connect
+from graphreg.matching.graph import NearestNeighbours
 from graphreg.regularisers import published
 from graphreg.regularisers.published import PublishedNet
 
@@ -31,7 +31,7 @@ def problem(generator) -> tuple[Tensor, Tensor, Tensor]:
     """Costs without order, points (20, 3) in mm and their edges; float64."""
     costs = 0.3 * torch.rand(COUNT, LABELS, LABELS, LABELS, generator=generator, dtype=torch.float64)
     points_mm = 15 * torch.randn(COUNT, 3, generator=generator, dtype=torch.float64)
-    return costs, points_mm, connect(Keypoints(points_mm), GraphConfig(neighbours=4)).edge_index
+    return costs, points_mm, NearestNeighbours(neighbours=4)(Keypoints(points_mm)).edge_index
 
 
 def agree(one, other):

@@ -6,13 +6,12 @@ import pytest
 import torch
 from support.problems import bowl, costs_of, noisy_costs
 
-from graphreg.config import INHALE_EXHALE, REGULARISERS
+from graphreg.core.cubes import confidence, label_grid, soft_argmin
 from graphreg.core.grid import Grid
 from graphreg.core.records import CostVolume, KeypointGraph, Keypoints
-from graphreg.matching.cost_volume import label_grid
-from graphreg.matching.graph import GraphConfig, connect
-from graphreg.regularisers import BeliefPropagation, Independent, MeanField
-from graphreg.regularisers.protocol import confidence, soft_argmin
+from graphreg.matching.graph import NearestNeighbours
+from graphreg.presets.lung_ct import INHALE_EXHALE
+from graphreg.regularisers import REGULARISERS, BeliefPropagation, Independent, MeanField
 
 COUPLED = [
     BeliefPropagation(data_weight=40.0, slack_mm=2.0),
@@ -33,7 +32,7 @@ def scattered(generator, count=40):
 def test_soft_argmin_agrees_with_the_sums_over_all_labels(generator):
     labels = label_grid(6.0, 1.5)
     energies = torch.randn(4, 9, 9, 9, generator=generator, dtype=torch.float64)
-    mean, variance = soft_argmin(energies, labels)
+    mean, variance = soft_argmin(energies, labels.spacing_mm[0])
     offsets_mm = labels.points_mm(energies).reshape(-1, 3)
     for n in range(4):
         q = torch.exp(-energies[n].flatten())
@@ -48,7 +47,7 @@ def test_soft_argmin_of_two_equal_labels_lies_between_them():
     # by hand: labels at (x, y, z) = (0, 0, 0) and (4, 0, -2) mm: mean (2, 0, -1), variance |(2, 0, -1)|^2 = 5
     energies = torch.full((1, 5, 5, 5), 1000.0)
     energies[0, 2, 2, 2] = energies[0, 1, 2, 4] = 0
-    mean, variance = soft_argmin(energies, label_grid(4.0, 2.0))
+    mean, variance = soft_argmin(energies, 2.0)
     assert mean.tolist() == [[2.0, 0.0, -1.0]]
     assert variance.item() == pytest.approx(5)
 
@@ -56,7 +55,7 @@ def test_soft_argmin_of_two_equal_labels_lies_between_them():
 def test_soft_argmin_bears_energies_of_any_size():
     energies = torch.full((1, 3, 3, 3), 1e30)
     energies[0, 1, 1, 1] = -1e30
-    mean, variance = soft_argmin(energies, label_grid(2.0, 2.0))
+    mean, variance = soft_argmin(energies, 2.0)
     assert mean.tolist() == [[0, 0, 0]] and variance.item() == 0
 
 
@@ -66,7 +65,7 @@ def test_mean_field_agrees_with_the_sums_over_all_labels(contrast, dtype, genera
     keypoints = Keypoints(scattered(generator, 12).to(dtype))
     labels = label_grid(24.0, 3.0)
     values = contrast * torch.rand(12, *labels.shape, generator=generator, dtype=torch.float64)
-    graph = connect(keypoints, GraphConfig(neighbours=4))
+    graph = NearestNeighbours(neighbours=4)(keypoints)
     regulariser = MeanField(data_weight=200.0, couplings=(0.01, 0.1))
     found = regulariser(CostVolume(keypoints, labels, values.to(dtype)), graph)
     offsets_mm = labels.points_mm(values).reshape(-1, 3)
@@ -87,7 +86,7 @@ def test_mean_field_agrees_with_the_sums_over_all_labels(contrast, dtype, genera
 def test_confidence_is_one_over_one_plus_the_variance_in_squared_steps():
     labels = Grid((3, 3, 3), (2.0, 2.0, 2.0), (-2.0, -2.0, -2.0))
     # by hand: 4 mm^2 are one squared step, 12 mm^2 are three
-    assert confidence(torch.tensor([0.0, 4.0, 12.0]), labels).tolist() == [1.0, 0.5, 0.25]
+    assert confidence(torch.tensor([0.0, 4.0, 12.0]), labels.spacing_mm[0]).tolist() == [1.0, 0.5, 0.25]
 
 
 @pytest.mark.parametrize("regulariser", ALL, ids=name_of)

@@ -8,8 +8,7 @@ import torch
 from support.problems import MATRIX, OFFSET_MM, costs_of, noisy_costs
 from torch import Tensor
 
-from graphreg.core.cubes import expectation, look_up
-from graphreg.matching.cost_volume import label_grid
+from graphreg.core.cubes import expectation, label_grid
 from graphreg.regularisers import MeanField
 from graphreg.regularisers.unrolled import DATA_WEIGHT, LOOKS, Neighbours, Problem, State, UnrolledNet, consensus
 
@@ -221,7 +220,7 @@ def test_costs_are_looked_up_in_x_y_z():
     # by hand: cost 100 z + 10 y + x at index (z, y, x) of 5 labels per axis; displacement (1, 0, -1) in (x, y, z) is
     # index (1, 2, 3). Around it x varies slowest, z fastest
     z, y, x = torch.meshgrid(*[torch.arange(5.0)] * 3, indexing="ij")
-    looks = look_up((100 * z + 10 * y + x)[None], torch.tensor([[1.0, 0.0, -1.0]]))
+    looks = around((100 * z + 10 * y + x)[None], torch.tensor([[1.0, 0.0, -1.0]]))
     assert looks.shape == (1, LOOKS)
     assert looks[0, [13, 0, 1, 3, 9, 26]].round(decimals=3).tolist() == [123, 12, 112, 22, 13, 234]
 
@@ -229,7 +228,7 @@ def test_costs_are_looked_up_in_x_y_z():
 def test_costs_between_labels_are_linear_and_beyond_them_those_of_the_border():
     z, y, x = torch.meshgrid(*[torch.arange(5.0).double()] * 3, indexing="ij")
     where = torch.tensor([[0.25, -0.5, 0.75], [2.0, 0.0, 0.0]]).double()
-    looks = look_up((100 * z + 10 * y + x).expand(2, 5, 5, 5), where)
+    looks = around((100 * z + 10 * y + x).expand(2, 5, 5, 5), where)
     assert looks[0, 13].item() == pytest.approx(100 * 2.75 + 10 * 1.5 + 2.25)
     assert looks[1, 22].item() == pytest.approx(looks[1, 13].item()) == pytest.approx(224)
 

@@ -14,7 +14,7 @@ from support.program import FAST, LINUX, SETTINGS, load, one_line, scans_of
 
 from graphreg import pipeline
 from graphreg.cli import main
-from graphreg.config import override, preset
+from graphreg.config import override
 from graphreg.core.grid import Grid
 from graphreg.core.records import ImagePair, Volume
 from graphreg.core.resampling import identity, resample, resample_mask
@@ -22,6 +22,7 @@ from graphreg.io import write_volume
 from graphreg.io.extents import Extent, read_extent
 from graphreg.phantom import PhantomConfig, make_phantom
 from graphreg.pipeline import register
+from graphreg.presets import preset
 from graphreg.runs import requirements as memory
 from graphreg.runs.requirements import available_bytes, needed_bytes
 from graphreg.runtime import chunks
@@ -127,10 +128,10 @@ def test_memory_grows_with_images_grids_keypoints_and_labels():
     many = "levels.wide.keypoints = {count = 20000, uniform = true}"
     larger = {
         "image": needed_bytes(Extent(10**8, chest.size_mm), chest, settings),
-        "lungs": needed_bytes(chest, chest, settings, lungs_mm=(300.0, 200.0, 280.0)),
+        "lungs": needed_bytes(chest, chest, settings, region_mm=(300.0, 200.0, 280.0)),
         "spacing": needed_bytes(chest, chest, override(settings, "levels.finest.spacing_mm = 0.8")),
         "keypoints": needed_bytes(chest, chest, override(settings, many)),
-        "labels": needed_bytes(chest, chest, override(settings, "levels.finest.costs.radius_mm = 20.0")),
+        "labels": needed_bytes(chest, chest, override(settings, "levels.finest.matcher.radius_mm = 20.0")),
     }
     assert all(value > usual for value in larger.values())
     assert needed_bytes(chest, chest, settings, on_gpu=True) <= usual

@@ -8,10 +8,10 @@ from support.problems import noise, smooth_noise
 
 from graphreg.core.grid import Grid
 from graphreg.core.records import Volume
-from graphreg.sampling.foerstner import KeypointConfig, detect, distinctiveness, local_maxima
+from graphreg.sampling.foerstner import Foerstner, distinctiveness, local_maxima
 
 GRID = Grid((20, 24, 28), (1.0, 1.5, 2.0), (-100.5, 30.0, 12.0))
-CONFIG = KeypointConfig(count=60, sigma_mm=1.4, separation_mm=2.0)
+CONFIG = Foerstner(count=60, sigma_mm=1.4, separation_mm=2.0)
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def test_keypoints_of_bright_blobs_lie_in_millimetres_where_the_blobs_were_put()
     bright[tuple(index.T)] = 1
     data = torch.from_numpy(ndimage.gaussian_filter(bright.numpy(), (0.9, 1.2, 1.8)))
     volume = Volume(grid, -900 + 800 * data / data.max())
-    found = detect(volume, data > data.max() / 2, KeypointConfig(count=100, sigma_mm=2.0, separation_mm=2.0))
+    found = Foerstner(count=100, sigma_mm=2.0, separation_mm=2.0)(volume, data > data.max() / 2)
     # by hand: x = -100 + 1 i, y = 30 + 1.5 j, z = 12 + 2 k
     expected = {
         (x, y, z)
@@ -48,7 +48,7 @@ def test_distinctiveness_is_one_over_the_trace_of_the_inverse_structure_tensor(v
     sigma = [CONFIG.sigma_mm / step for step in steps]
     radius = [int(np.ceil(3 * s)) for s in sigma]
     products = [[ndimage.gaussian_filter(g * h, sigma, mode="nearest", radius=radius) for h in slopes] for g in slopes]
-    found = distinctiveness(volume, CONFIG)
+    found = distinctiveness(volume, CONFIG.sigma_mm)
     for voxel in [(0, 0, 0), (19, 23, 27), (10, 11, 13), (3, 20, 1), (17, 2, 25), (9, 9, 9)]:
         tensor = np.array([[products[i][j][voxel] for j in range(3)] for i in range(3)])
         assert found[voxel].item() == pytest.approx(1 / np.trace(np.linalg.inv(tensor)), rel=1e-6)
@@ -57,14 +57,14 @@ def test_distinctiveness_is_one_over_the_trace_of_the_inverse_structure_tensor(v
 def test_distinctiveness_is_measured_per_squared_millimetre(volume):
     # twice the spacing: gradients halved, hence a quarter of the structure tensor and of 1 / tr(S^-1)
     wide = Grid(GRID.shape, (2.0, 3.0, 4.0))
-    wider = distinctiveness(Volume(wide, volume.data), KeypointConfig(sigma_mm=2.8))
-    assert torch.allclose(wider, distinctiveness(volume, CONFIG) / 4, rtol=1e-9)
+    wider = distinctiveness(Volume(wide, volume.data), 2.8)
+    assert torch.allclose(wider, distinctiveness(volume, CONFIG.sigma_mm) / 4, rtol=1e-9)
 
 
 def test_a_mirrored_image_has_mirrored_distinctiveness(volume):
     for axis in range(3):
-        mirrored = distinctiveness(Volume(GRID, volume.data.flip(axis)), CONFIG)
-        assert torch.allclose(mirrored.flip(axis), distinctiveness(volume, CONFIG), rtol=1e-9)
+        mirrored = distinctiveness(Volume(GRID, volume.data.flip(axis)), CONFIG.sigma_mm)
+        assert torch.allclose(mirrored.flip(axis), distinctiveness(volume, CONFIG.sigma_mm), rtol=1e-9)
 
 
 @pytest.mark.parametrize("normal", [(1.0, 0.0, 0.0), (1.0, 0.2, 0.0), (0.3, 0.5, 0.8)])
@@ -73,14 +73,14 @@ def test_a_plane_of_any_direction_is_nowhere_distinctive(normal, wave):
     across = GRID.points_mm(torch.zeros(())) @ torch.nn.functional.normalize(torch.tensor(normal), dim=0)
     plane = Volume(GRID, wave(across - across.mean()))
     slope = (wave(torch.tensor(1.0)) - wave(torch.tensor(0.0))).item()
-    inside = distinctiveness(plane, CONFIG)[6:-6, 6:-6, 8:-8]  # where no replicated border bends the plane
+    inside = distinctiveness(plane, CONFIG.sigma_mm)[6:-6, 6:-6, 8:-8]  # where no replicated border bends the plane
     assert inside.max() < 1e-5 * slope**2
 
 
 def test_a_corner_of_a_cube_is_more_distinctive_than_its_edges_and_faces():
     data = torch.full(GRID.shape, -900.0)
     data[7:, 9:, 11:] = 0.0
-    strength = distinctiveness(Volume(GRID, data), CONFIG)
+    strength = distinctiveness(Volume(GRID, data), CONFIG.sigma_mm)
     assert strength[7, 9, 11] > 3 * strength[7, 9, 20] > 0  # at the corner; 9 mm along an edge
     assert strength[7, 9, 20] > 10 * strength[7, 17, 20]  # and in the middle of a face
 
@@ -89,7 +89,7 @@ def test_brightness_beyond_the_limit_attracts_no_keypoints(volume):
     inverted = Volume(GRID, volume.data + 900.0)  # about 0 to 400 HU
     brighter = Volume(GRID, torch.where(inverted.data > 200, 5 * inverted.data, inverted.data))
     assert (inverted.data > 200).double().mean() > 0.2
-    assert torch.equal(distinctiveness(inverted, CONFIG), distinctiveness(brighter, CONFIG))
+    assert torch.equal(distinctiveness(inverted, CONFIG), distinctiveness(brighter, CONFIG.sigma_mm))
 
 
 def test_keypoints_move_with_the_image(generator):
@@ -99,9 +99,9 @@ def test_keypoints_move_with_the_image(generator):
     mask[7:-7, 6:-6, 8:-8] = True
     shift = (2, -1, 3)  # voxels (z, y, x): by hand (3, -1.5, 4) mm
     moved = Volume(grid, volume.data.roll(shift, (0, 1, 2)))
-    config = KeypointConfig(count=50, sigma_mm=1.0, separation_mm=1.0)
-    here = detect(volume, mask, config).points_mm
-    there = detect(moved, mask.roll(shift, (0, 1, 2)), config)
+    config = Foerstner(count=50, sigma_mm=1.0, separation_mm=1.0)
+    here = config(volume, mask).points_mm
+    there = config(moved, mask.roll(shift, (0, 1, 2)))
     assert len(here) == 50
     assert torch.equal(there.points_mm, here + torch.tensor([3.0, -1.5, 4.0]))
 
@@ -121,7 +121,7 @@ def test_local_maxima_agree_with_a_search_of_every_box(generator):
 def test_keypoints_lie_in_the_mask_and_are_as_many_as_wanted(volume):
     mask = everywhere(GRID)
     mask[:, :, :14] = False
-    found = detect(volume, mask, CONFIG).points_mm
+    found = CONFIG(volume, mask).points_mm
     assert len(found) == len(found.unique(dim=0)) == 60
     assert found[:, 0].min() >= -100.5 + 14
 
@@ -130,9 +130,9 @@ def test_fewer_than_fifty_candidates_are_refused(volume):
     few = torch.zeros(GRID.shape, dtype=torch.bool)
     few[4:8, 4:8, 4:8] = True
     with pytest.raises(ValueError, match="At least 50 keypoints .* found [0-9]+"):
-        detect(volume, few, CONFIG)
+        CONFIG(volume, few)
     with pytest.raises(ValueError, match="found 0"):
-        detect(Volume(GRID, torch.zeros(GRID.shape)), everywhere(GRID), CONFIG)
+        CONFIG(Volume(GRID, torch.zeros(GRID.shape)), everywhere(GRID))
 
 
 @pytest.mark.parametrize(
@@ -141,22 +141,22 @@ def test_fewer_than_fifty_candidates_are_refused(volume):
 )
 def test_settings_out_of_range_are_refused_by_name(name, value):
     with pytest.raises(ValueError, match=name):
-        KeypointConfig(**{name: value})
+        Foerstner(**{name: value})
 
 
 def test_a_mask_of_another_shape_or_type_is_refused(generator):
     volume = Volume(Grid((20, 20, 20), (2.0, 2.0, 2.0)), torch.randn(20, 20, 20, generator=generator))
     with pytest.raises(ValueError, match="must be bool"):
-        detect(volume, torch.ones(20, 20, 20))
+        Foerstner()(volume, torch.ones(20, 20, 20))
     with pytest.raises(ValueError, match="must be bool"):
-        detect(volume, torch.ones(20, 20, 21, dtype=torch.bool))
+        Foerstner()(volume, torch.ones(20, 20, 21, dtype=torch.bool))
 
 
 def test_uniform_keypoints_do_not_look_at_the_image(generator):
-    config = KeypointConfig(count=60, uniform=True)
+    config = Foerstner(count=60, uniform=True)
     mask = everywhere(GRID)
     mask[:, :, :5] = False
-    one, other = (detect(smooth_noise(GRID, generator), mask, config).points_mm for _ in range(2))
+    one, other = (config(smooth_noise(GRID, generator), mask).points_mm for _ in range(2))
     assert torch.equal(one, other)
     assert len(one) == 60
     assert GRID.contains(one).all() and mask[tuple(GRID.to_index(one).round().long().T)].all()

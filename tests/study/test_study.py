@@ -16,12 +16,13 @@ from support.program import FAST, RESULT, STUDY, SUPPORTED, load, names, rows, s
 import graphreg
 from graphreg.analysis.metrics import sdlogj_l2r
 from graphreg.cli import main
-from graphreg.config import override, preset
+from graphreg.config import override
 from graphreg.core.fields import jacobian_determinant
 from graphreg.core.grid import Grid
 from graphreg.core.records import DenseField, Landmarks
 from graphreg.io import InputError, read_landmarks, write_landmarks
 from graphreg.io.datasets import read_dataset
+from graphreg.presets import preset
 from graphreg.study.comparison import compare
 from graphreg.study.results import read_scored
 from graphreg.study.runner import Advance, run_study

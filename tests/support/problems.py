@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
+from graphreg.core.cubes import label_grid
 from graphreg.core.filters import gaussian
 from graphreg.core.grid import Grid
 from graphreg.core.records import CostVolume, DenseField, Keypoints, Quality, Volume
-from graphreg.matching.cost_volume import label_grid
-from graphreg.matching.graph import GraphConfig, connect
+from graphreg.matching.graph import NearestNeighbours
 
 T = TypeVar("T")
 
@@ -125,7 +125,7 @@ def bowl(centres_mm: Tensor, radius_mm: float = 12.0, step_mm: float = 3.0, dept
 def costs_of(costs: Tensor, points_mm: Tensor, neighbours: int = 6, radius_mm: float = 12.0, step_mm: float = 3.0):
     """A cost volume at some points and their graph."""
     keypoints = Keypoints(points_mm)
-    graph = connect(keypoints, GraphConfig(neighbours=neighbours))
+    graph = NearestNeighbours(neighbours=neighbours)(keypoints)
     return CostVolume(keypoints, label_grid(radius_mm, step_mm), costs), graph
 
 
@@ -147,15 +147,17 @@ GOOD = Quality(  # of a right pair, inhale to exhale
     local_ncc=0.9,
     matched_percent=100.0,
     seen_percent=100.0,
-    lung_dice=0.98,
+    mask_dice=0.98,
     folding_percent=0.0,
     sdlogj=0.25,
     mean_jacobian=0.8,
     volume_ratio=0.8,
-    fixed_lung_ml=5000.0,
-    fixed_lung_median_hu=-860.0,
-    fixed_lung_tissue_percent=3.0,
-    moving_lung_ml=4000.0,
-    moving_lung_median_hu=-800.0,
-    moving_lung_tissue_percent=4.0,
+    anatomy={
+        "fixed_lung_ml": 5000.0,
+        "fixed_lung_median_hu": -860.0,
+        "fixed_lung_tissue_percent": 3.0,
+        "moving_lung_ml": 4000.0,
+        "moving_lung_median_hu": -800.0,
+        "moving_lung_tissue_percent": 4.0,
+    },
 )

@@ -65,10 +65,10 @@ def make_study(root: Path) -> Path:
 
 def write_errors(path: Path, marks: Landmarks, before_mm: Tensor, after_mm: Tensor) -> None:
     """The errors of every landmark."""
-    from graphreg.study.report_contents import NUMBERS  # needs an extra
+    from graphreg.study.files import NEEDED  # needs an extra
 
     numbers = torch.cat([marks.fixed_mm, marks.moving_mm, before_mm[:, None], after_mm[:, None]], 1).tolist()
-    write_csv(path, ["landmark_set", *NUMBERS], [["all & <b>", *row] for row in numbers])
+    write_csv(path, list(NEEDED), [["all & <b>", *row] for row in numbers])
 
 
 def write_csv(path: Path, header: list[str], rows: list[list[object]]) -> None:

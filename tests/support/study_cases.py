@@ -7,16 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from graphreg.runs.predict import record_of
 
-from graphreg.config import INHALE_EXHALE, RegistrationConfig
+from graphreg.config import RegistrationConfig
 from graphreg.core.grid import Grid
 from graphreg.core.records import DenseField, Landmarks, Volume
 from graphreg.io import write_landmarks, write_transform, write_volume
 from graphreg.io.datasets import Case, DataSet
 from graphreg.io.json_text import write_json
+from graphreg.presets.lung_ct import INHALE_EXHALE
 from graphreg.runs.identity import is_same
 from graphreg.runs.results import RECORD, TRANSFORM, read_record
+from graphreg.study.predict import run_of
 
 GRID = Grid((8, 9, 10), (2.0, 2.0, 3.0), (-5.0, 0.0, 10.0))
 CONFIG: RegistrationConfig = replace(INHALE_EXHALE, refinement=())
@@ -40,7 +41,7 @@ def tiny_dataset(folder: Path, count: int) -> DataSet:
 
 def shift_by(case, config, folder, seed, resume, motion_mm):
     """Writes a motion by so many mm in x as the result."""
-    record = record_of(case, config, seed)
+    record = run_of(case, config, Path(), seed=seed).record
     if resume and is_same(read_record(folder), record):
         return False
     with open(folder.parent.parent / "computed.txt", "a", encoding="utf-8") as log:

@@ -7,19 +7,18 @@ from itertools import permutations, product
 import numpy as np
 import pytest
 import torch
-from graphreg.refinement.cost_cubes import cost_at
-from graphreg.regularisers.protocol import Prediction
 from support.problems import MATRIX, OFFSET_MM, affine_field, bowl, costs_of, present, smooth_noise
 from torch import Tensor
 
+from graphreg.core.cubes import costs_at, label_grid
 from graphreg.core.fields import compose
 from graphreg.core.grid import Grid, mask_points_mm, sample
 from graphreg.core.records import CostVolume, DenseField, Displacements, Keypoints, Landmarks, Volume
-from graphreg.interpolation.thin_plate import SplineConfig, fit
-from graphreg.matching.cost_volume import label_grid
+from graphreg.interpolation.thin_plate import ThinPlate
 from graphreg.phantom import known_pairs
 from graphreg.phantom.breaths import JACOBIAN, draw_breath, invert
 from graphreg.phantom.known_pairs import Chest, breathing_pair
+from graphreg.regularisers.prediction import Prediction
 from graphreg.regularisers.weights_file import fingerprint
 from graphreg.training.excerpts import Excerpt, excerpt, shifted, stirred, turned
 from graphreg.training.fitting import Fit, split
@@ -118,7 +117,7 @@ def test_excerpts_of_all_keypoints_judge_all_points_and_the_same_seed_draws_the_
 def test_the_spline_of_the_loss_is_that_of_the_registration(smoothness_mm, generator):
     points_mm, query_mm, vectors_mm = (20 * torch.randn(40, 3, generator=generator).double() for _ in range(3))
     sure = 0.05 + 0.95 * torch.rand(40, generator=generator, dtype=torch.float64)
-    spline = fit(Displacements(Keypoints(points_mm), vectors_mm, sure), SplineConfig(smoothness_mm=smoothness_mm))
+    spline = ThinPlate(smoothness_mm=smoothness_mm).fit(Displacements(Keypoints(points_mm), vectors_mm, sure))
     found = spline_at(query_mm, points_mm, Prediction(vectors_mm, sure), smoothness_mm)
     assert (found - spline(query_mm)).abs().max() < 1e-6
     alike = spline_at(query_mm, points_mm, Prediction(vectors_mm, torch.full_like(sure, 0.5)), smoothness_mm)
@@ -129,7 +128,9 @@ def test_costs_are_read_linearly_in_x_y_z(generator):
     slope = torch.tensor([3.0, -5.0, 7.0]).double()  # per step of x, y, z
     steps = label_grid(4.0, 1.0).points_mm(slope)
     where = 8 * torch.rand(50, 3, generator=generator, dtype=torch.float64) - 4
-    assert torch.allclose(cost_at((steps @ slope + 2).expand(50, -1, -1, -1), where), where @ slope + 2, atol=1e-12)
+    assert torch.allclose(
+        costs_at((steps @ slope + 2).expand(50, -1, -1, -1), where[:, None])[:, 0], where @ slope + 2, atol=1e-12
+    )
 
 
 def test_distance_is_the_mean_error_raised_by_its_square():

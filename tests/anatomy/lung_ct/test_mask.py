@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from graphreg.anatomy.lung_ct.mask import LungsNotFoundError, MaskConfig, find_lungs
+from graphreg.anatomy.lung_ct.mask import LungFinder, LungsNotFoundError, find_lungs
 from graphreg.core.grid import Grid
 from graphreg.core.records import Volume
 
@@ -123,6 +123,6 @@ def test_an_image_without_lung_is_refused(data: Tensor) -> None:
 
 def test_settings_without_sense_are_refused() -> None:
     with pytest.raises(ValueError, match="must be positive"):
-        MaskConfig(closing_mm=0.0)
+        LungFinder(closing_mm=0.0)
     with pytest.raises(ValueError, match="below air_hu"):
-        MaskConfig(gas_hu=-300.0)
+        LungFinder(gas_hu=-300.0)

@@ -14,13 +14,13 @@ from support.program import contents, one_line, program, refused
 
 from graphreg.anatomy.lung_ct.ventilation import VentilationConfig
 from graphreg.cli import main
-from graphreg.config import INHALE_EXHALE
 from graphreg.core.errors import InputError
 from graphreg.core.grid import Grid
 from graphreg.core.records import DenseField
 from graphreg.io import write_transform
 from graphreg.io.files import exists
 from graphreg.phantom import PhantomConfig
+from graphreg.presets.lung_ct import INHALE_EXHALE
 from graphreg.training.settings import FitConfig
 
 GRID = Grid(SIZE[::-1], SPACING, ORIGIN)
@@ -162,8 +162,8 @@ TOML = {
         "at most": (
             "field_spacing_mm = 1e300",
             "levels.wide.keypoints.count = 99999999999999999999999",
-            "levels.wide.costs.radius_mm = 1e9",
-            "levels.wide.costs.step_mm = 1e-5",
+            "levels.wide.matcher.radius_mm = 1e9",
+            "levels.wide.matcher.step_mm = 1e-5",
             "refinement.dense.descent.iterations = 10000000000",
             "refinement.dense.features.points = 10000000000",
             "levels.wide.keypoints.sigma_mm = 1e6",
