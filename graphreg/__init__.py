@@ -19,6 +19,8 @@ Points are (x, y, z) in LPS millimetres, arrays are (D, H, W) = (z, y, x), motio
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from graphreg.core.former import install as install_former_modules
+
 if TYPE_CHECKING:  # for those who read; a program gets each name when it asks for it
     from graphreg.analysis.metrics import summarise, tre
     from graphreg.config import RegistrationConfig
@@ -84,11 +86,17 @@ _HOMES = {  # of the names above: torch and SimpleITK take seconds to load, and 
 if not TYPE_CHECKING:  # else any name would seem to be there
 
     def __getattr__(name: str) -> Any:
-        """A public name, from its module (PEP 562)."""
-        if name not in _HOMES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        globals()[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-        return globals()[name]
+        """A public name, from its module (PEP 562), or a part of the package."""
+        if name in _HOMES:
+            globals()[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+            return globals()[name]
+        try:
+            return import_module(f"{__name__}.{name}")
+        except ModuleNotFoundError as error:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from error
+
+
+install_former_modules()
 
 
 def __dir__() -> list[str]:

@@ -51,10 +51,10 @@ def _place(path: PathInput, name: str) -> list[float]:
         raise unsuitable(path, f"the voxels of slices of {width} x {height}", "a smaller file")
     place: list[float] = []
     for tag, (what, count) in GEOMETRY.items():
-        place += _numbers(path, what, _told(reader, tag), count)
+        place += _numbers(path, what, _tag_text(reader, tag), count)
     for tag, what in RESCALE.items():
         if reader.HasMetaDataKey(tag):
-            (number,) = _numbers(path, what, _told(reader, tag), 1)
+            (number,) = _numbers(path, what, _tag_text(reader, tag), 1)
             if number == 0 and what.endswith("slope"):
                 raise unsuitable(path, f"{what} that is not 0", "0")
     return [*place, width, height]
@@ -78,7 +78,7 @@ def _numbers(path: PathInput, what: str, text: str, count: int) -> list[float]:
     return values
 
 
-def _told(reader: sitk.ImageFileReader, tag: str) -> str:
+def _tag_text(reader: sitk.ImageFileReader, tag: str) -> str:
     return _words(reader.GetMetaData(tag)) if reader.HasMetaDataKey(tag) else ""
 
 
@@ -92,8 +92,8 @@ def _require_spacing(path: PathInput, name: str) -> None:
         head = stream.read(HEAD)
     at = head.find(struct.pack("<2H", 0x28, 0x30))
     if 0 <= at < len(head) - 8:
-        told = head[at + 4 : at + 6] == b"DS"  # the kind of the value stands there, or its length alone
-        (length,) = struct.unpack_from("<H", head, at + 6) if told else struct.unpack_from("<I", head, at + 4)
+        explicit = head[at + 4 : at + 6] == b"DS"  # the kind of the value stands there, or its length alone
+        (length,) = struct.unpack_from("<H", head, at + 6) if explicit else struct.unpack_from("<I", head, at + 4)
         if length <= 64:
             text = _words(head[at + 8 : at + 8 + length].decode("latin-1"))
             if min(_numbers(path, GEOMETRY[SPACING][0], text, 2)) <= 0:

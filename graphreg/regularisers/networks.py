@@ -1,4 +1,4 @@
-"""The graph networks by name, and back from their weights. Imported where one is needed: torch-geometric takes seconds."""
+"""The graph networks by name, and back from their weights. Imported where needed: torch-geometric takes seconds."""
 
 from collections.abc import Mapping
 from functools import lru_cache

@@ -22,9 +22,9 @@ def available_bytes(device: torch.device) -> float:
 
 def _free() -> Iterator[float]:
     """What the machine has."""
-    told = _table(Path("/proc/meminfo"))
-    if "MemAvailable" in told:
-        yield 1024 * (told["MemAvailable"] + told.get("SwapFree", 0))
+    found = _table(Path("/proc/meminfo"))
+    if "MemAvailable" in found:
+        yield 1024 * (found["MemAvailable"] + found.get("SwapFree", 0))
 
 
 def _allowed() -> Iterator[float]:
@@ -42,8 +42,8 @@ def _allowed() -> Iterator[float]:
         for group in (place, *place.parents):
             if group.is_relative_to(root):
                 limit, used = (_number(group / name) for name in names)
-                told = _table(group / "memory.stat")
-                yield limit - used + told.get("inactive_file", 0) + told.get("active_file", 0)
+                kept = _table(group / "memory.stat")
+                yield limit - used + kept.get("inactive_file", 0) + kept.get("active_file", 0)
 
 
 def _addresses() -> Iterator[float]:

@@ -1,8 +1,8 @@
 """Excerpts of samples, as the network is shown them: some keypoints that lie together, turned, mirrored and stirred.
 
-Tissue and descriptors know no left and right: the six orders of the axes and their eight reflections are as many samples.
-A keypoint whose costs are shifted is one that moved further: so any motion can be made of one that was seen, the more
-and less smooth ones of all patients from the few at hand.
+Tissue and descriptors know no left and right: the six orders of the axes and their eight reflections are as many
+samples. A keypoint whose costs are shifted is one that moved further: so any motion can be made of one that was seen,
+the more and less smooth ones of all patients from the few at hand.
 """
 
 import math

@@ -41,7 +41,7 @@ def distance(motion_mm: Tensor, target_mm: Tensor, step_mm: float) -> Tensor:
 
 
 def spline_at(query_mm: Tensor, points_mm: Tensor, prediction: Prediction, smoothness_mm: float) -> Tensor:
-    """Displacements (m, 3) that the smoothing spline of ``interpolation.thin_plate`` gives points (m, 3), open to gradients.
+    """Displacements (m, 3) that a thin-plate smoothing spline gives points (m, 3), open to gradients.
 
     ``interpolation.thin_plate`` refuses what it cannot solve; here one excerpt without an answer must not end a run.
     """
