@@ -1,15 +1,16 @@
-"""stub"""
+"""Stage 0: no pre-alignment, for images that lie in one frame already."""
 
 from dataclasses import dataclass
-from typing import Any
 
+from graphreg.core.affine import Affine
+from graphreg.core.protocols import Subject
 from graphreg.core.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
 class Unmoved(Settings):
-    """stub"""
+    """Pre-aligner that leaves everything where it is."""
 
-    x: float = 1.0
-
-    def __call__(self, *a: Any) -> Any: ...
+    def __call__(self, fixed: Subject, moving: Subject, start: Affine) -> Affine:
+        """The start."""
+        return start
