@@ -27,7 +27,8 @@ from graphreg.core.errors import unsuitable
 from graphreg.core.grid import Grid
 from graphreg.core.records import ImagePair
 from graphreg.io import read_pair, read_transform, read_volume
-from graphreg.io.maps import read_labels, require_own
+from graphreg.io.images import read_labels
+from graphreg.io.maps import require_own
 
 JACOBIAN, VENTILATION = "jacobian.json", "ventilation.json"
 JACOBIANS, PICTURED = ("jacobian", "log_jacobian"), ("log_jacobian",)

@@ -12,7 +12,7 @@ from graphreg.core.grid import Grid
 from graphreg.core.records import DenseField, Volume
 from graphreg.core.resampling import identity, resample
 from graphreg.io import read_volume
-from graphreg.io.maps import read_labels
+from graphreg.io.images import read_labels
 
 
 def require_both(fixed: Path | None, moving: Path | None) -> None:

@@ -25,6 +25,7 @@ from graphreg.io.itk import itk_alone
 
 WRITABLE = (".nii.gz", ".nii", ".mha", ".nrrd")
 PIXELS = {getattr(sitk, f"sitk{name.title().replace('Uint', 'UInt')}"): name for name in STORED}
+MOST_LABELS = 256  # more are those of an image
 Writable = Volume | tuple[Grid, Tensor]
 
 
@@ -55,16 +56,32 @@ def read_volume(path: PathInput) -> Volume:
 
 def read_mask(path: PathInput, grid: Grid, image: PathInput = "the image") -> Tensor:
     """A mask (D, H, W), True where the file is not zero, which must lie on the grid of its image. Raises InputError."""
+    return _on_grid(path, "mask", grid, image) != 0
+
+
+def read_labels(path: PathInput, grid: Grid, image: PathInput = "the image") -> Tensor:
+    """A label map (D, H, W) of whole numbers, 0 for none, on the grid of its image. Raises InputError."""
+    labels = _on_grid(path, "label map", grid, image)
+    whole = labels.round()
+    if not bool((labels == whole).all()):
+        raise unsuitable(path, "a label map of whole numbers", "fractions")
+    count = len(whole.unique())
+    if count > MOST_LABELS:
+        raise unsuitable(path, f"a label map of at most {MOST_LABELS} labels", f"{count} values")
+    return whole.long()
+
+
+def _on_grid(path: PathInput, what: str, grid: Grid, image: PathInput) -> Tensor:
+    """Values (D, H, W), finite and not all zero, of what must lie on the grid of an image."""
     own, data, _ = _read(path)
     if not _same(own, grid):
         apart = "" if _overlap(own, grid) else ", without overlap"
-        raise unsuitable(path, f"a mask on the grid of {image} ({_words(grid)})", f"{_words(own)}{apart}")
+        raise unsuitable(path, f"a {what} on the grid of {image} ({_words(grid)})", f"{_words(own)}{apart}")
     if not bool(torch.isfinite(torch.stack(data.aminmax())).all()):
-        raise unsuitable(path, "a mask of finite values", "NaN or infinite voxels")
-    mask = data != 0
-    if not bool(mask.any()):
-        raise unsuitable(path, "a mask with voxels that are not zero", "an empty mask")
-    return mask
+        raise unsuitable(path, f"a {what} of finite values", "NaN or infinite voxels")
+    if not bool(data.any()):
+        raise unsuitable(path, f"a {what} with voxels that are not zero", f"an empty {what}")
+    return data
 
 
 def _read_region(path: PathInput, grid: Grid, image: PathInput) -> Tensor:
@@ -80,7 +97,7 @@ def read_grid(path: PathInput) -> Grid:
         return read_volume(path).grid
     reader = open_image(path, voxels=False)
     _require_scalar_3d(path, reader)
-    return _checked_grid(path, reader) if reader.GetDimension() == 3 else read_volume(path).grid
+    return _checked_grid(path, reader)
 
 
 def write_volume(volume: Writable, path: PathInput, as_float: bool = False) -> None:
@@ -129,11 +146,11 @@ def to_sitk(grid: Grid, data: Tensor | NDArray[np.number]) -> sitk.Image:
 
 
 def grid_of(image: sitk.Image | sitk.ImageFileReader) -> Grid:
-    """Where the voxels of a 3-D image of SimpleITK sit. Raises ValueError."""
-    width, height, depth = image.GetSize()
-    c = image.GetDirection()
-    direction = ((c[0], c[1], c[2]), (c[3], c[4], c[5]), (c[6], c[7], c[8]))
-    return Grid((depth, height, width), image.GetSpacing(), image.GetOrigin(), direction)
+    """Where the voxels of an image of SimpleITK sit, by its first three axes. Raises ValueError."""
+    width, height, depth = image.GetSize()[:3]
+    cosines, axes = image.GetDirection(), image.GetDimension()
+    x, y, z = (tuple(cosines[row * axes : row * axes + 3]) for row in range(3))
+    return Grid((depth, height, width), image.GetSpacing()[:3], image.GetOrigin()[:3], (x, y, z))
 
 
 def _read(path: PathInput) -> tuple[Grid, Tensor, str | None]:
@@ -149,8 +166,7 @@ def _read(path: PathInput) -> tuple[Grid, Tensor, str | None]:
 def _checked_reader(path: PathInput) -> sitk.ImageFileReader:
     reader = open_image(path)
     _require_scalar_3d(path, reader)
-    if reader.GetDimension() == 3:
-        _checked_grid(path, reader)
+    _checked_grid(path, reader)
     return reader
 
 
@@ -168,7 +184,7 @@ def _execute(path: PathInput, reader: sitk.ImageFileReader) -> tuple[sitk.Image,
 
 
 def _checked_grid(path: PathInput, image: sitk.Image | sitk.ImageFileReader) -> Grid:
-    if min(image.GetSize()) < 2:
+    if min(image.GetSize()[:3]) < 2:
         raise unsuitable(path, "a 3-D image", f"{_size(image)} voxels")
     try:
         grid = grid_of(image)
