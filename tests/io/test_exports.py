@@ -14,7 +14,8 @@ from graphreg.core.grid import Grid
 from graphreg.core.records import DenseField, Volume
 from graphreg.core.resampling import resample
 from graphreg.io import InputError
-from graphreg.io.exports import LAYOUTS, read_field, write_field
+from graphreg.io.exports import LAYOUTS, write_field
+from graphreg.io.images import grid_of as grid_in
 
 TURNED = ((0.0, 0.0, 1.0), (-1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
 FIXED = Grid((3, 4, 5), (1.0, 2.0, 3.0), (10.0, 20.0, 30.0), TURNED)
@@ -42,6 +43,19 @@ def voxels_of(path):
     raw = gzip.decompress(path.read_bytes())
     size = struct.unpack_from("<8h", raw, 40)
     return np.frombuffer(raw, "<f4", offset=352).reshape(size[1 : size[0] + 1], order="F")
+
+
+def found(path):
+    """Grid and displacements (3, D, H, W) in mm of a file that holds vectors, as SimpleITK reads it."""
+    image = sitk.ReadImage(str(path), sitk.sitkVectorFloat32)
+    return grid_in(image), torch.from_numpy(sitk.GetArrayFromImage(image)).movedim(-1, 0)
+
+
+def voxels_in_mm(path, fixed, moving):
+    """Displacements (3, D, H, W) in mm, float64, of a file of learn2reg: fixed voxel i goes to moving voxel i + d."""
+    steps = torch.from_numpy(voxels_of(path).astype(float)).permute(2, 1, 0, 3).flip(-1)  # (D, H, W, 3) of (z, y, x)
+    points_mm = fixed.points_mm(steps)
+    return (moving.to_mm(fixed.to_index(points_mm) + steps) - points_mm).movedim(-1, 0)
 
 
 def smooth(grid, generator):
@@ -113,9 +127,9 @@ def test_reading_gives_back_what_was_written(folder, grid, seed, file):
     field = DenseField(grid, torch.randn(3, *grid.shape, generator=torch.Generator().manual_seed(seed)))
     path = folder / f"back_{suffix[-2:]}.{suffix}"
     write_field(field, path, layout)
-    again = read_field(path, layout)
-    assert torch.equal(again.displacement_mm, field.displacement_mm)
-    assert torch.allclose(again.grid.corners_mm(), grid.corners_mm(), atol=1e-3)  # float32 in the headers of NIfTI
+    own, displacement_mm = found(path)
+    assert torch.equal(displacement_mm, field.displacement_mm)
+    assert torch.allclose(own.corners_mm(), grid.corners_mm(), atol=1e-3)  # float32 in the headers of NIfTI
 
 
 @given(grids, grids, st.integers(0, 2**31))
@@ -123,9 +137,8 @@ def test_voxels_of_learn2reg_come_back_as_mm_on_any_two_grids(folder, fixed, mov
     field = DenseField(fixed, 10 * torch.randn(3, *fixed.shape, generator=torch.Generator().manual_seed(seed)))
     path = folder / "disp_back.nii.gz"
     write_field(field, path, "learn2reg", fixed, moving)
-    again = read_field(path, "learn2reg", fixed, moving)
-    assert again.grid == fixed
-    assert (again.displacement_mm - field.displacement_mm).abs().max() < 2e-3  # mm; float32 of up to 2000 voxels
+    apart = voxels_in_mm(path, fixed, moving) - field.displacement_mm
+    assert apart.abs().max() < 2e-3  # mm; float32 of up to 2000 voxels
 
 
 @given(grids, st.integers(0, 2**31), st.sampled_from(FILES))
@@ -147,17 +160,16 @@ def test_a_field_is_evaluated_at_every_voxel_of_the_fixed_grid(tmp_path, layout,
     path = tmp_path / f"field.{suffix}"
     moving = grid_of((5, 6, 7), [1.5, 0.9, 3.0], [20.0, -40.0, 60.0], [50.0, 5.0, -80.0], flip=False)
     write_field(field, path, layout, OBLIQUE, moving)
-    again = read_field(path, layout, OBLIQUE, moving)
-    assert again.grid == OBLIQUE
+    displacement_mm = voxels_in_mm(path, OBLIQUE, moving) if layout == "learn2reg" else found(path)[1]
     expected = affine_field(OBLIQUE, MATRIX, OFFSET_MM).displacement_mm
-    assert torch.allclose(again.displacement_mm.double(), expected, atol=1e-3)
+    assert torch.allclose(displacement_mm.double(), expected, atol=1e-3)
 
 
 def test_beyond_the_field_its_border_value_goes_on(tmp_path):
     write_field(constant(OBLIQUE, 1.0, 2.0, 3.0), tmp_path / "field.mha", "itk", LARGER)
-    field = read_field(tmp_path / "field.mha", "itk")
-    assert field.grid == LARGER
-    assert torch.allclose(field.displacement_mm, constant(LARGER, 1.0, 2.0, 3.0).displacement_mm)
+    grid, displacement_mm = found(tmp_path / "field.mha")
+    assert grid == LARGER
+    assert torch.allclose(displacement_mm, constant(LARGER, 1.0, 2.0, 3.0).displacement_mm)
 
 
 def test_the_evaluator_of_learn2reg_warps_as_we_do(tmp_path, generator):
@@ -170,22 +182,13 @@ def test_the_evaluator_of_learn2reg_warps_as_we_do(tmp_path, generator):
     assert np.abs(warped.T - resample(moving, OBLIQUE, field).data.numpy()).max() < 0.02  # 6 HU per mm
 
 
-def test_a_nifti_of_displacements_as_slicer_writes_it_is_turned_to_lps(tmp_path):
-    write_field(constant(FIXED, 1.0, 2.0, 3.0), tmp_path / "warp.nii.gz", "ants")
-    raw = bytearray(gzip.decompress((tmp_path / "warp.nii.gz").read_bytes()))
-    struct.pack_into("<h", raw, 68, 1006)
-    (tmp_path / "slicer.nii.gz").write_bytes(gzip.compress(raw))
-    assert read_field(tmp_path / "slicer.nii.gz", "itk").displacement_mm[:, 1, 1, 1].tolist() == [-1, -2, 3]
-    with pytest.raises(InputError, match="intent 1007, needed, intent 1006 found"):
-        read_field(tmp_path / "slicer.nii.gz", "ants")
-
-
 def test_a_field_on_another_device_with_a_gradient_is_written(tmp_path, device):
     field = DenseField(OBLIQUE, torch.ones(3, *OBLIQUE.shape, device=device, requires_grad=True))
-    for layout, name in (("itk", "field.nrrd"), ("learn2reg", "disp.nii.gz")):
-        write_field(field, tmp_path / name, layout, OBLIQUE, OBLIQUE)
-        again = read_field(tmp_path / name, layout, OBLIQUE, OBLIQUE)
-        assert torch.allclose(again.displacement_mm, torch.ones(3, *OBLIQUE.shape), atol=1e-4)
+    write_field(field, tmp_path / "field.nrrd", "itk", OBLIQUE, OBLIQUE)
+    assert torch.equal(found(tmp_path / "field.nrrd")[1], torch.ones(3, *OBLIQUE.shape))
+    write_field(field, tmp_path / "disp.nii.gz", "learn2reg", OBLIQUE, OBLIQUE)
+    displacement_mm = voxels_in_mm(tmp_path / "disp.nii.gz", OBLIQUE, OBLIQUE)
+    assert torch.allclose(displacement_mm, torch.ones(3, *OBLIQUE.shape).double(), atol=1e-4)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -215,74 +218,16 @@ def test_a_wrong_name_is_refused_before_anything_is_written(tmp_path, name, layo
 
 
 @pytest.mark.parametrize(
-    ("fixed", "moving", "found"),
+    ("fixed", "moving", "told"),
     [
         (None, None, "neither"),
         (FIXED, None, "that of the fixed one alone"),
         (None, MOVING, "that of the moving one alone"),
     ],
 )
-def test_learn2reg_needs_both_grids(tmp_path, fixed, moving, found):
+def test_learn2reg_needs_both_grids(tmp_path, fixed, moving, told):
     path = tmp_path / "disp.nii.gz"
-    said = f"the grids of the fixed and of the moving image needed, {found} found"
+    said = f"the grids of the fixed and of the moving image needed, {told} found"
     with pytest.raises(InputError, match=said):
         write_field(constant(FIXED, 1.0, 2.0, 3.0), path, "learn2reg", fixed, moving)
-    with pytest.raises(InputError, match=said):
-        read_field(path, "learn2reg", fixed, moving)
     assert not list(tmp_path.iterdir())
-
-
-def a_text(path):
-    path.write_text("nothing of the kind")
-
-
-def a_scalar_image(path):
-    sitk.WriteImage(sitk.Image([3, 4, 5], sitk.sitkFloat32), str(path))
-
-
-def a_plane_of_vectors(path):
-    sitk.WriteImage(sitk.Image([4, 4], sitk.sitkVectorFloat32, 3), str(path))
-
-
-def a_field_with_nan(path):
-    write_field(constant(FIXED, 1.0, float("nan"), 3.0), path, "slicer")
-
-
-def a_transform_that_runs_the_other_way(path):
-    image = sitk.Image([3, 4, 5], sitk.sitkVectorFloat32, 3)
-    image.SetMetaData("displacement field type", "modeling")
-    sitk.WriteImage(image, str(path))
-
-
-@pytest.mark.parametrize(
-    ("make", "found"),
-    [
-        (lambda path: None, "nothing found"),
-        (lambda path: path.mkdir(), "a folder found"),
-        (a_text, "an NRRD header needed, another one or none found"),
-        (a_scalar_image, "1 at each of 3 x 4 x 5 found"),
-        (a_plane_of_vectors, "3 at each of 4 x 4 found"),
-        (a_field_with_nan, "NaN or infinity found"),
-        (a_transform_that_runs_the_other_way, "type modeling found"),
-    ],
-)
-def test_another_file_is_refused_in_one_line_that_names_it(tmp_path, make, found, capfd):
-    path = tmp_path / "wrong.nrrd"
-    make(path)
-    with pytest.raises(InputError) as error:
-        read_field(path, "slicer")
-    assert str(error.value).startswith(f"{path}: ") and str(error.value).endswith(found)
-    assert "\n" not in str(error.value) and capfd.readouterr() == ("", "")
-
-
-def test_a_field_of_learn2reg_of_another_size_is_refused(tmp_path):
-    write_field(constant(FIXED, 1.0, 2.0, 3.0), tmp_path / "disp.nii.gz", "learn2reg", FIXED, MOVING)
-    with pytest.raises(InputError, match="4 x 5 x 6 x 3 numbers, needed, 1 at each of 5 x 4 x 3 x 3 found"):
-        read_field(tmp_path / "disp.nii.gz", "learn2reg", MOVING, FIXED)
-
-
-def test_a_nifti_cut_short_is_refused(tmp_path):
-    write_field(constant(FIXED, 1.0, 2.0, 3.0), tmp_path / "warp.nii", "itk")
-    (tmp_path / "warp.nii").write_bytes((tmp_path / "warp.nii").read_bytes()[:-100])
-    with pytest.raises(InputError, match="cut short|cannot read"):
-        read_field(tmp_path / "warp.nii", "itk")

@@ -175,9 +175,7 @@ def test_a_series_in_four_dimensions_of_one_volume_is_that_volume(tmp_path):
     assert read_grid(tmp_path / "a.nii.gz") == volume.grid
 
 
-def test_a_grid_is_that_of_the_image_whatever_its_axes_without_a_look_at_its_voxels(
-    tmp_path, monkeypatch
-):
+def test_a_grid_is_that_of_the_image_whatever_its_axes_without_a_look_at_its_voxels(tmp_path, monkeypatch):
     image = sitk.GetImageFromArray(COUNTED.numpy()[None], isVector=False)
     image.SetSpacing((0.7, 1.3, 2.5, 9.0))
     image.SetOrigin((-5.0, 6.0, 7.0, 8.0))

@@ -12,7 +12,7 @@ from test_dicom import SLICES, dicom
 
 from graphreg.core.records import DenseField
 from graphreg.io import read_pair, read_transform, read_volume, write_transform, write_volume
-from graphreg.io.exports import read_field, write_field
+from graphreg.io.exports import write_field
 from graphreg.io.extents import read_extent
 from graphreg.io.images import read_grid
 from graphreg.io.itk import itk_alone, itk_writes
@@ -71,7 +71,6 @@ def test_no_two_threads_are_in_a_reader_or_writer_at_once(tmp_path, meetings):
         *((read, file) for file in files for read in (read_volume, read_grid, read_extent)),
         (read_pair, files[0], tmp_path / "ct"),
         *((read_extent, tmp_path / "ct") for _ in range(2)),
-        (read_field, tmp_path / "f.nii.gz", "ants"),
         (read_transform, tmp_path / "t.h5"),
     )
     assert torch.equal(found[0].data, found[3].data)
