@@ -21,8 +21,8 @@ from graphreg.core.records import DenseField, Volume
 from graphreg.core.resampling import identity, resample_mask
 from graphreg.io import read_mask
 from graphreg.io.fingerprints import fingerprint
-from graphreg.io.images import read_grid
-from graphreg.io.maps import TABLE, draw_map, limits, read_labels, write_maps
+from graphreg.io.images import read_grid, read_labels
+from graphreg.io.maps import TABLE, draw_map, limits, write_maps
 
 Names = tuple[str, ...]
 

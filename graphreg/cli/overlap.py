@@ -11,7 +11,7 @@ from graphreg.core.errors import InputError
 from graphreg.core.grid import Grid
 from graphreg.core.records import DenseField, Volume
 from graphreg.core.resampling import identity, resample
-from graphreg.io.maps import read_label_map
+from graphreg.io.images import read_label_map
 
 
 def require_both(fixed: Path | None, moving: Path | None) -> None:

@@ -1,5 +1,8 @@
 """Stage 2: what is compared, each way by its name in TOML."""
 
+from collections.abc import Callable
+
+from graphreg.core.protocols import Features
 from graphreg.features.gradients import Gradients
 from graphreg.features.intensities import Intensities
 from graphreg.features.mind_ssc import MindSSC
@@ -7,7 +10,7 @@ from graphreg.features.normalised import NormalisedIntensities
 
 __all__ = ["FEATURES", "Gradients", "Intensities", "MindSSC", "NormalisedIntensities"]
 
-FEATURES = {
+FEATURES: dict[str, Callable[[], Features]] = {
     "mind-ssc": MindSSC,
     "normalised": NormalisedIntensities,
     "intensities": Intensities,

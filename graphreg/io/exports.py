@@ -4,24 +4,20 @@ itk and ants hold LPS mm as graphreg does; slicer is an NRRD that 3D Slicer open
 array [X, Y, Z, 3] of voxels: fixed voxel i meets moving voxel i + d, each counted on the grid of its own image.
 """
 
-from pathlib import Path
-
 import SimpleITK as sitk
 import torch
 from torch import Tensor
 
-from graphreg.core.errors import InputError, PathInput, unsuitable
+from graphreg.core.errors import PathInput, unsuitable
 from graphreg.core.grid import EXACT, Grid, sample
 from graphreg.core.records import DenseField
-from graphreg.io.files import atomic_path, exists, require_suffix
-from graphreg.io.formats import open_image, reason
-from graphreg.io.images import WRITABLE, grid_of, to_sitk
-from graphreg.io.itk import itk_alone, itk_writes
+from graphreg.io.files import atomic_path, require_suffix
+from graphreg.io.images import WRITABLE, to_sitk
+from graphreg.io.itk import itk_writes
 
 SUFFIXES = {"itk": WRITABLE, "ants": (".nii.gz",), "slicer": (".nrrd",), "learn2reg": (".nii.gz",)}
 LAYOUTS = tuple(SUFFIXES)
 DISPLACEMENTS = 1006  # intent of NIfTI that 3D Slicer looks for, in NRRD too
-VECTORS = 1007  # intent of NIfTI that ITK and ANTs write
 MARKS = {"intent_code": str(DISPLACEMENTS), "displacement field type": "resampling"}  # of fixed -> moving
 TO_RAS = (-1.0, -1.0, 1.0, 1.0)  # axes that ITK writes as the identity of NIfTI
 
@@ -49,23 +45,6 @@ def write_field(
         image.SetMetaData(key, value)
     with atomic_path(path) as temporary, itk_writes(path):
         sitk.WriteImage(image, str(temporary), useCompression=True)
-
-
-def read_field(path: PathInput, layout: str, fixed: Grid | None = None, moving: Grid | None = None) -> DenseField:
-    """A field, float32, on the grid of the fixed image or else on that of the file. Raises InputError.
-
-    The layout learn2reg needs both grids.
-    """
-    require_layout(path, layout)
-    if layout == "learn2reg":
-        return _read_voxels(path, *_both(path, fixed, moving))
-    image = _read(path, layout)
-    vectors_mm = _finite(path, image).movedim(-1, 0).contiguous()
-    try:
-        field = DenseField(grid_of(image), vectors_mm)
-    except ValueError as error:
-        raise InputError(f"{path}: {error}") from None
-    return DenseField(fixed, _vectors(field, fixed).movedim(-1, 0).contiguous()) if fixed else field
 
 
 def _both(path: PathInput, fixed: Grid | None, moving: Grid | None) -> tuple[Grid, Grid]:
@@ -98,54 +77,3 @@ def _voxel_image(field: DenseField, fixed: Grid, moving: Grid) -> sitk.Image:
     image = sitk.GetImageFromArray(voxels.numpy(), isVector=False)
     image.SetDirection(torch.tensor(TO_RAS).diag().flatten().tolist())
     return image
-
-
-def _read_voxels(path: PathInput, fixed: Grid, moving: Grid) -> DenseField:
-    voxels = _finite(path, _read(path, "learn2reg", (*fixed.shape[::-1], 3)))
-    out = torch.empty(3, *fixed.shape)
-    for slab in fixed.slabs():
-        points_mm = fixed.points_mm(EXACT, slab)
-        moved_mm = moving.to_mm(fixed.to_index(points_mm) + voxels[:, slab].movedim(0, -1).flip(-1))
-        out[:, slab] = (moved_mm - points_mm).movedim(-1, 0)
-    return DenseField(fixed, out)
-
-
-def _read(path: PathInput, layout: str, size: tuple[int, ...] | None = None) -> sitk.Image:
-    """The image in a file of some layout; of this size (x, y, z, 3) where it is given."""
-    need = f"a displacement field as {layout} has it"
-    if not exists(path) or not Path(path).is_file():
-        raise unsuitable(path, need, "a folder" if exists(path) else "nothing")
-    reader = open_image(path)
-    _require_shape(path, need, reader, size)
-    _require_marks(path, need, reader, layout)
-    try:
-        with itk_alone():
-            reader.SetOutputPixelType(sitk.sitkFloat32 if size else sitk.sitkVectorFloat32)
-            return reader.Execute()
-    except RuntimeError as error:
-        raise unsuitable(path, need, reason(error)) from None
-
-
-def _require_shape(path: PathInput, need: str, reader: sitk.ImageFileReader, size: tuple[int, ...] | None) -> None:
-    found, components = reader.GetSize(), reader.GetNumberOfComponents()
-    fits = (found == size and components == 1) if size else (len(found) == 3 and components == 3)
-    if not fits:
-        need += f", {' x '.join(map(str, size))} numbers," if size else ", three numbers at each voxel,"
-        raise unsuitable(path, need, f"{components} at each of {' x '.join(map(str, found))}")
-
-
-def _require_marks(path: PathInput, need: str, reader: sitk.ImageFileReader, layout: str) -> None:
-    keys = reader.GetMetaDataKeys()
-    intent = reader.GetMetaData("intent_code") if "intent_code" in keys else ""
-    if layout == "ants" and intent != str(VECTORS):
-        raise unsuitable(path, f"{need}, of intent {VECTORS},", f"intent {intent}")
-    kind = "displacement field type"
-    if layout == "slicer" and kind in keys and reader.GetMetaData(kind) != MARKS[kind]:  # "modeling" runs the other way
-        raise unsuitable(path, f"{need}, of type {MARKS[kind]},", f"type {reader.GetMetaData(kind)}")
-
-
-def _finite(path: PathInput, image: sitk.Image) -> Tensor:
-    values = torch.from_numpy(sitk.GetArrayFromImage(image))
-    if not bool(torch.isfinite(values).all()):
-        raise unsuitable(path, "finite displacements", "NaN or infinity")
-    return values

@@ -25,6 +25,7 @@ from graphreg.io.itk import itk_alone
 
 WRITABLE = (".nii.gz", ".nii", ".mha", ".nrrd")
 PIXELS = {getattr(sitk, f"sitk{name.title().replace('Uint', 'UInt')}"): name for name in STORED}
+MOST_LABELS = 256  # more are those of an image
 Writable = Volume | tuple[Grid, Tensor]
 
 
@@ -56,20 +57,43 @@ def read_volume(path: PathInput) -> Volume:
 def read_mask(path: PathInput, grid: Grid, image: PathInput = "the image") -> Tensor:
     """A mask (D, H, W), True where the file is not zero, which must lie on the grid of its image. Raises InputError."""
     own, data, _ = _read(path)
-    require_grid(path, own, grid, image)
-    if not bool(torch.isfinite(torch.stack(data.aminmax())).all()):
-        raise unsuitable(path, "a mask of finite values", "NaN or infinite voxels")
-    mask = data != 0
-    if not bool(mask.any()):
-        raise unsuitable(path, "a mask with voxels that are not zero", "an empty mask")
-    return mask
+    _require_grid(path, "mask", own, grid, image)
+    _require_content(path, "mask", data)
+    return data != 0
 
 
-def require_grid(path: PathInput, own: Grid, grid: Grid, image: PathInput) -> None:
-    """Raise InputError where a mask or label map does not lie on the grid of its image."""
+def read_labels(path: PathInput, grid: Grid, image: PathInput = "the image") -> Tensor:
+    """A label map (D, H, W) of whole numbers, 0 for none, on the grid of its image. Raises InputError."""
+    own, labels = read_label_map(path)
+    _require_grid(path, "label map", own, grid, image)
+    return labels
+
+
+def read_label_map(path: PathInput) -> tuple[Grid, Tensor]:
+    """A label map (D, H, W) of whole numbers, 0 for none, and where its voxels sit. Raises InputError."""
+    own, data, _ = _read(path)
+    _require_content(path, "label map", data)
+    whole = data.round()
+    if not bool((data == whole).all()):
+        raise unsuitable(path, "a label map of whole numbers", "fractions")
+    count = len(whole.unique())
+    if count > MOST_LABELS:
+        raise unsuitable(path, f"a label map of at most {MOST_LABELS} labels", f"{count} values")
+    return own, whole.long()
+
+
+def _require_grid(path: PathInput, what: str, own: Grid, grid: Grid, image: PathInput) -> None:
     if not _same(own, grid):
         apart = "" if _overlap(own, grid) else ", without overlap"
-        raise unsuitable(path, f"a mask on the grid of {image} ({_words(grid)})", f"{_words(own)}{apart}")
+        raise unsuitable(path, f"a {what} on the grid of {image} ({_words(grid)})", f"{_words(own)}{apart}")
+
+
+def _require_content(path: PathInput, what: str, data: Tensor) -> None:
+    """Raise InputError where values (D, H, W) are not finite, or all of them zero."""
+    if not bool(torch.isfinite(torch.stack(data.aminmax())).all()):
+        raise unsuitable(path, f"a {what} of finite values", "NaN or infinite voxels")
+    if not bool(data.any()):
+        raise unsuitable(path, f"a {what} with voxels that are not zero", f"an empty {what}")
 
 
 def _read_region(path: PathInput, grid: Grid, image: PathInput) -> Tensor:
@@ -85,7 +109,7 @@ def read_grid(path: PathInput) -> Grid:
         return read_volume(path).grid
     reader = open_image(path, voxels=False)
     _require_scalar_3d(path, reader)
-    return _checked_grid(path, reader) if reader.GetDimension() == 3 else read_volume(path).grid
+    return _checked_grid(path, reader)
 
 
 def write_volume(volume: Writable, path: PathInput, as_float: bool = False) -> None:
@@ -134,11 +158,11 @@ def to_sitk(grid: Grid, data: Tensor | NDArray[np.number]) -> sitk.Image:
 
 
 def grid_of(image: sitk.Image | sitk.ImageFileReader) -> Grid:
-    """Where the voxels of a 3-D image of SimpleITK sit. Raises ValueError."""
-    width, height, depth = image.GetSize()
-    c = image.GetDirection()
-    direction = ((c[0], c[1], c[2]), (c[3], c[4], c[5]), (c[6], c[7], c[8]))
-    return Grid((depth, height, width), image.GetSpacing(), image.GetOrigin(), direction)
+    """Where the voxels of an image of SimpleITK sit, by its first three axes. Raises ValueError."""
+    width, height, depth = image.GetSize()[:3]
+    cosines, axes = image.GetDirection(), image.GetDimension()
+    x, y, z = (tuple(cosines[row * axes : row * axes + 3]) for row in range(3))
+    return Grid((depth, height, width), image.GetSpacing()[:3], image.GetOrigin()[:3], (x, y, z))
 
 
 def _read(path: PathInput) -> tuple[Grid, Tensor, str | None]:
@@ -154,8 +178,7 @@ def _read(path: PathInput) -> tuple[Grid, Tensor, str | None]:
 def _checked_reader(path: PathInput) -> sitk.ImageFileReader:
     reader = open_image(path)
     _require_scalar_3d(path, reader)
-    if reader.GetDimension() == 3:
-        _checked_grid(path, reader)
+    _checked_grid(path, reader)
     return reader
 
 
@@ -173,7 +196,7 @@ def _execute(path: PathInput, reader: sitk.ImageFileReader) -> tuple[sitk.Image,
 
 
 def _checked_grid(path: PathInput, image: sitk.Image | sitk.ImageFileReader) -> Grid:
-    if min(image.GetSize()) < 2:
+    if min(image.GetSize()[:3]) < 2:
         raise unsuitable(path, "a 3-D image", f"{_size(image)} voxels")
     try:
         grid = grid_of(image)

@@ -1,4 +1,4 @@
-"""Maps on the lungs of the fixed image: label maps in; out the maps, a colour picture of each and a table."""
+"""Maps on the fixed image: the maps as images, a colour picture of each and a table."""
 
 import csv
 import math
@@ -12,16 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphreg.core.errors import InputError, PathInput, unsuitable
+from graphreg.core.errors import InputError, PathInput
 from graphreg.core.grid import Grid, sample
 from graphreg.core.records import Volume
 from graphreg.io.files import atomic_path, require_writable, write_text
-from graphreg.io.images import read_volume, require_grid, write_volume
+from graphreg.io.images import write_volume
 from graphreg.io.json_text import plain, write_json
 from graphreg.io.pictures import GAP, shade, three_planes, write_pixels
 
 TABLE = "regions.csv"
-MOST_LABELS = 256  # more are those of an image
 
 # red, green, blue of even steps in lightness: from dark to light, and from dark through white to dark
 SEQUENTIAL = ((68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37))
@@ -33,25 +32,6 @@ DOT = 3  # pixels
 # five rows of three dots each, in the order of SIGNS
 SIGNS = "0123456789-."
 GLYPHS = (75557, 26227, 71747, 71717, 55711, 74717, 74757, 71111, 75757, 75717, 700, 2)
-
-
-def read_labels(path: PathInput, grid: Grid, image: PathInput) -> Tensor:
-    """A label map (D, H, W) of whole numbers, 0 for none, on the grid of an image. Raises InputError."""
-    own, labels = read_label_map(path)
-    require_grid(path, own, grid, image)
-    return labels
-
-
-def read_label_map(path: PathInput) -> tuple[Grid, Tensor]:
-    """A label map (D, H, W) of whole numbers, 0 for none, and where its voxels sit. Raises InputError."""
-    found = read_volume(path)
-    whole = found.data.round()
-    if not bool((found.data == whole).all()):
-        raise unsuitable(path, "a label map of whole numbers", "fractions")
-    count = len(whole.unique())
-    if count > MOST_LABELS:
-        raise unsuitable(path, f"a label map of at most {MOST_LABELS} labels", f"{count} values")
-    return found.grid, whole.long()
 
 
 def require_own(folder: PathInput, mark: str, names: Sequence[str]) -> None:

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 
-from graphreg.core.protocols import Connector
+from graphreg.core.protocols import Connector, Matcher
 from graphreg.matching.cost_volume import DisplacementSearch
 from graphreg.matching.graph import NearestNeighbours
 from graphreg.matching.lattice_graph import SixNeighbours
 
 __all__ = ["GRAPHS", "MATCHERS", "DisplacementSearch", "NearestNeighbours", "SixNeighbours"]
 
-MATCHERS = {"cost-volume": DisplacementSearch}
+MATCHERS: dict[str, Callable[[], Matcher]] = {"cost-volume": DisplacementSearch}
 GRAPHS: dict[str, Callable[[], Connector]] = {"nearest": NearestNeighbours, "six-neighbours": SixNeighbours}

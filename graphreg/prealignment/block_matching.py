@@ -16,6 +16,7 @@ from torch import Tensor
 
 from graphreg.core.affine import Affine
 from graphreg.core.grid import Grid, mask_corners_mm
+from graphreg.core.intensities import IntensityWindow
 from graphreg.core.protocols import Features, Matcher, Sampler, Subject
 from graphreg.core.records import CostVolume, Volume
 from graphreg.core.resampling import crop, identity, prepare, region, resample, resample_mask
@@ -23,7 +24,7 @@ from graphreg.core.settings import Settings, require
 from graphreg.prealignment.least_squares import KINDS, Kind, best
 
 TRIMMINGS = 50  # at most; ten mostly do
-WHOLE = (-torch.inf, torch.inf)  # window of intensities
+WHOLE = IntensityWindow(-torch.inf, torch.inf)
 
 
 @dataclass(frozen=True, kw_only=True)

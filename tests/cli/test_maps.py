@@ -203,8 +203,8 @@ LABELLED = [*MASKS, "--labels", "labels.nii.gz"]
         (heavy, [*VENTILATION, *MASKS], "fixed.nii.gz and moving.nii.gz: less than twice the mass"),
         (empty_mask, [*VENTILATION, *MASKS], "fixed_mask.nii.gz: a mask with voxels that are not zero needed"),
         (empty_mask, [*JACOBIAN, *MASKS], "fixed_mask.nii.gz: a mask with voxels that are not zero needed"),
-        (other_grid, [*JACOBIAN, *LABELLED], "labels.nii.gz: a mask on the grid of fixed.nii.gz"),
-        (other_grid, [*VENTILATION, *LABELLED], "labels.nii.gz: a mask on the grid of fixed.nii.gz"),
+        (other_grid, [*JACOBIAN, *LABELLED], "labels.nii.gz: a label map on the grid of fixed.nii.gz"),
+        (other_grid, [*VENTILATION, *LABELLED], "labels.nii.gz: a label map on the grid of fixed.nii.gz"),
         (fractions, [*JACOBIAN, *LABELLED], "labels.nii.gz: a label map of whole numbers needed, fractions found"),
         (many_labels, [*JACOBIAN, *LABELLED], "labels.nii.gz: a label map of at most 256 labels needed, 300 values"),
         (

@@ -13,7 +13,8 @@ from support.problems import OBLIQUE, grids, noise, present
 
 from graphreg.core.grid import Grid
 from graphreg.core.records import Volume
-from graphreg.io import InputError, atomic_path, read_mask, read_pair, read_volume, write_volume
+from graphreg.io import InputError, atomic_path, formats, images, read_mask, read_pair, read_volume, write_volume
+from graphreg.io.images import read_grid, read_labels
 
 PLAIN = Grid((2, 3, 4), (1.0, 2.0, 3.0), (10.0, 20.0, 30.0))
 COUNTED = torch.arange(24, dtype=torch.float32).reshape(2, 3, 4)
@@ -172,6 +173,49 @@ def test_a_series_in_four_dimensions_of_one_volume_is_that_volume(tmp_path):
     sitk.WriteImage(image, str(tmp_path / "a.nii.gz"))
     volume = read_volume(tmp_path / "a.nii.gz")
     assert same(volume.grid, PLAIN) and torch.equal(volume.data, COUNTED)
+    assert read_grid(tmp_path / "a.nii.gz") == volume.grid
+
+
+def test_a_grid_is_that_of_the_image_whatever_its_axes_without_a_look_at_its_voxels(tmp_path, monkeypatch):
+    image = sitk.GetImageFromArray(COUNTED.numpy()[None], isVector=False)
+    image.SetSpacing((0.7, 1.3, 2.5, 9.0))
+    image.SetOrigin((-5.0, 6.0, 7.0, 8.0))
+    image.SetDirection((0, 0, 1, 0, -1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1))
+    names = ("a.nii", "b.nii.gz", "c.mha", "d.nrrd")
+    for name in names:
+        sitk.WriteImage(image, str(tmp_path / name))
+    grids = [read_volume(tmp_path / name).grid for name in names]
+    monkeypatch.setattr(formats, "require_bytes", lambda *_: pytest.fail("voxels are looked at"))
+    assert [read_grid(tmp_path / name) for name in names] == grids
+    assert all(same(grid, grids[2]) for grid in grids)
+    # index x points to -y, y to z, z to x
+    assert grids[2].to_mm(torch.tensor([1.0, 2.0, 3.0])).tolist() == pytest.approx([-5 + 2.5, 6 - 3 * 0.7, 7 + 2 * 1.3])
+
+
+def test_labels_are_whole_numbers_and_their_file_is_read_once(tmp_path, generator, monkeypatch):
+    labels = torch.randint(0, 9, OBLIQUE.shape, generator=generator)
+    write_volume((OBLIQUE, labels), tmp_path / "labels.nii.gz")
+    opened = []
+    monkeypatch.setattr(images, "open_image", lambda path: (opened.append(path), formats.open_image(path))[1])
+    found = read_labels(tmp_path / "labels.nii.gz", OBLIQUE)
+    assert torch.equal(found, labels) and found.dtype == torch.int64 and len(opened) == 1
+
+
+@pytest.mark.parametrize(
+    ("grid", "values", "found"),
+    [
+        (OBLIQUE, torch.full(OBLIQUE.shape, 0.5), "a label map of whole numbers needed, fractions found"),
+        (OBLIQUE, torch.arange(OBLIQUE.voxels).reshape(OBLIQUE.shape), "at most 256 labels needed, 378 values found"),
+        (OBLIQUE, torch.zeros(OBLIQUE.shape), "voxels that are not zero needed, an empty label map found"),
+        (PLAIN, COUNTED, "from (10, 20, 30), without overlap found"),
+    ],
+)
+def test_what_is_no_label_map_is_refused(tmp_path, grid, values, found):
+    write_volume((grid, values), tmp_path / "labels.nii.gz")
+    with pytest.raises(InputError) as error:
+        read_labels(tmp_path / "labels.nii.gz", OBLIQUE, "ct.nii")
+    assert str(error.value).startswith(f"{tmp_path / 'labels.nii.gz'}: a label map ")
+    assert str(error.value).endswith(found)
 
 
 def save(array, path, vector=False):
