@@ -169,9 +169,9 @@ PRESETS = {"inhale-exhale": INHALE_EXHALE, "fast": FAST}
 
 
 def preset(name: str) -> RegistrationConfig:
-    """The settings of that name. Raises ValueError where there are none."""
+    """The settings of that name. Raises InputError where there are none."""
     if name not in PRESETS:
-        raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {name!r}")
+        raise InputError(f"preset must be one of {', '.join(PRESETS)}, got {name!r}")
     return PRESETS[name]
 
 
@@ -179,12 +179,14 @@ def override(config: RegistrationConfig, toml: str) -> RegistrationConfig:
     """Settings with those of a TOML text in place of their own; levels are tables of their name under ``levels``.
 
     Raises:
-        ValueError: not TOML, an unknown name, a value of another type, or one that is out of range.
+        InputError: not TOML, an unknown name, a value of another type, or one that is out of range.
     """
     try:
         values = tomllib.loads(toml)
     except RecursionError:
-        raise ValueError("nested too deeply") from None
+        raise InputError("nested too deeply") from None
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(str(error)) from None
     return _override(config, values, "")
 
 
@@ -193,11 +195,11 @@ def _override(config: Any, values: Mapping[str, Any], path: str) -> Any:
     changes = {}
     for name, value in values.items():
         if name not in known:
-            raise ValueError(f"unknown setting {path + name!r}; there are {', '.join(known)}")
+            raise InputError(f"unknown setting {path + name!r}; there are {', '.join(known)}")
         old = getattr(config, name)
         fixed_length = isinstance(old, tuple) and Ellipsis not in get_args(known[name])
         if fixed_length and isinstance(value, list) and len(value) != len(old):
-            raise ValueError(f"{path}{name} must hold {len(old)} values, got {value}")
+            raise InputError(f"{path}{name} must hold {len(old)} values, got {value}")
         changes[name] = _converted(old, value, path + name)
     return replace(config, **changes)
 
@@ -213,9 +215,9 @@ def _converted(old: Any, new: Any, path: str) -> Any:
     if isinstance(old, float) and isinstance(new, int) and not isinstance(new, bool):
         return float(new)
     if type(old) is not type(new):
-        raise ValueError(f"{path} must be of type {type(old).__name__}, got {new!r}")
+        raise InputError(f"{path} must be of type {type(old).__name__}, got {new!r}")
     if isinstance(new, float) and not math.isfinite(new):
-        raise ValueError(f"{path} must be finite, got {new}")
+        raise InputError(f"{path} must be finite, got {new}")
     return new
 
 
@@ -223,5 +225,5 @@ def _override_levels(levels: tuple[Any, ...], values: Mapping[str, Any], path: s
     names = [level.name for level in levels]
     for name, value in values.items():
         if name not in names or not isinstance(value, dict):
-            raise ValueError(f"{path} are the tables {', '.join(names)}, got {name} = {value!r}")
+            raise InputError(f"{path} are the tables {', '.join(names)}, got {name} = {value!r}")
     return tuple(_override(level, values.get(level.name, {}), f"{path}.{level.name}.") for level in levels)

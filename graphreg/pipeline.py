@@ -103,7 +103,7 @@ def register(
         progress: called with the name of each stage as it starts and the share of the run that is done.
 
     Raises:
-        ValueError: unknown preset, regulariser or device; a mask too small for 50 keypoints.
+        InputError: unknown preset, regulariser or device; a mask too small for 50 keypoints.
         LungsNotFoundError: no mask is given and no lung is found.
     """
     config = config or named_preset(preset)

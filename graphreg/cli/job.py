@@ -42,7 +42,7 @@ class Job:
 
     @cached_property
     def settings(self) -> RegistrationConfig:
-        """All settings. Raises ValueError, which names the file where a setting in it is wrong."""
+        """All settings. Raises InputError, which names the file where a setting in it is wrong."""
         settings = settings_of(self.preset, self.config, self.regulariser, self.refined)
         return replace(settings, symmetric=self.symmetric or settings.symmetric)
 
@@ -54,7 +54,7 @@ class Job:
         return identity_of(files, self.settings, self.seed) | settings
 
     def check(self) -> None:
-        """Raise ValueError for all that can be seen to be wrong before an image is read."""
+        """Raise InputError for all that can be seen to be wrong before an image is read."""
         _ = self.settings
         choose_device(self.device)
         require_writable(self.out, folder=True)
@@ -113,7 +113,7 @@ def perform(job: Job, quiet: bool) -> Finished:
         pair = read_pair(job.fixed, job.moving, job.fixed_mask, job.moving_mask)
         try:
             done = register(pair, config=job.settings, device=job.device, seed=job.seed, progress=progress)
-        except ValueError as error:
+        except InputError as error:
             raise InputError(_naming_files(str(error), job)) from error
     finished = Finished(done, time.perf_counter() - start)
     _write(job, finished, pair)

@@ -43,7 +43,7 @@ def interpolate(displacements: Displacements, grid: Grid, config: SplineConfig =
     """Displacement at every voxel of a grid.
 
     Raises:
-        ValueError: fewer than four keypoints, all in one plane, or coinciding ones that are to be interpolated.
+        InputError: fewer than four keypoints, all in one plane, or coinciding ones that are to be interpolated.
     """
     spline = fit(displacements, config)
     like = displacements.vectors_mm
@@ -121,7 +121,7 @@ def _solve(knots: Tensor, values: Tensor, smoothness: Tensor) -> tuple[Tensor, T
     count = len(knots)
     plane = torch.linalg.eigvalsh(knots.T @ knots)  # three points are in one; the factors do not see it for rounding
     if bool(plane[0] <= 1e-10 * plane[2]):
-        raise ValueError(f"A spline needs at least 4 keypoints that are not in one plane, got {count}")
+        raise InputError(f"A spline needs at least 4 keypoints that are not in one plane, got {count}")
     system = torch.cdist(knots, knots, compute_mode="donot_use_mm_for_euclid_dist").neg_()
     system.diagonal().add_(smoothness)
     q, r = torch.linalg.qr(torch.cat((torch.ones_like(knots[:, :1]), knots), 1))
@@ -135,5 +135,5 @@ def _solve(knots: Tensor, values: Tensor, smoothness: Tensor) -> tuple[Tensor, T
     affine = torch.linalg.solve_triangular(r, q.T @ values - along.T @ weights, upper=True)
     left = values - system @ weights - affine[0] - knots @ affine[1:]
     if bool(failed) or not bool(left.abs().amax() < 1e-3):
-        raise ValueError("A spline without smoothness needs keypoints that do not coincide")
+        raise InputError("A spline without smoothness needs keypoints that do not coincide")
     return weights, affine

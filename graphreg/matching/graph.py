@@ -33,11 +33,11 @@ def connect(keypoints: Keypoints, config: GraphConfig = GraphConfig()) -> Keypoi
     """Directed graph in which each keypoint hears its k nearest neighbours, nearest first.
 
     Raises:
-        ValueError: there are no more keypoints than neighbours wanted.
+        InputError: there are no more keypoints than neighbours wanted.
     """
     k = config.neighbours
     if len(keypoints) <= k:
-        raise ValueError(f"{k} neighbours need at least {k + 1} keypoints, got {len(keypoints)}")
+        raise InputError(f"{k} neighbours need at least {k + 1} keypoints, got {len(keypoints)}")
     points_mm = keypoints.points_mm
     if k == 0:
         return KeypointGraph(keypoints, torch.empty(2, 0, dtype=torch.int64, device=points_mm.device))

@@ -58,7 +58,8 @@ def align_masks(
     """Affine motion of the lungs (D, H, W), fixed -> moving, whatever the scanners called their origins.
 
     Raises:
-        ValueError: a mask that is empty or does not fit its grid.
+        InputError: a mask that is empty.
+        ValueError: one that does not fit its grid.
     """
     fixed = _shape("fixed", fixed_mask, fixed_grid, config)
     moving = _shape("moving", moving_mask, moving_grid, config)
@@ -73,7 +74,7 @@ def _shape(name: str, mask: Tensor, scan: Grid, config: AlignmentConfig) -> _Sha
     if tuple(mask.shape) != scan.shape or mask.dtype != torch.bool:
         raise ValueError(f"The {name} mask must be bool {scan.shape}, got {mask.dtype} {tuple(mask.shape)}")
     if not mask.any():
-        raise ValueError(f"The {name} mask must hold at least one voxel, got an empty mask")
+        raise InputError(f"The {name} mask must hold at least one voxel, got an empty mask")
     spans = box(mask, (1, 1, 1))  # a rim of background; where the scan cuts the lung, the lung goes on instead
     near = mask[spans].cpu()
     part = scan.part(spans)

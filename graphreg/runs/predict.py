@@ -19,8 +19,7 @@ def predict(
     """Register a case and write the result; False where ``resume`` found that of the same inputs and settings.
 
     Raises:
-        InputError: a file of the case cannot be used.
-        ValueError: its images cannot be registered.
+        InputError: a file of the case cannot be used, or its images cannot be registered.
     """
     record = record_of(case, config, seed)
     if resume and is_whole(folder, config.symmetric) and is_same(read_record(folder), record):

@@ -45,13 +45,14 @@ def detect(volume: Volume, mask: Tensor, config: KeypointConfig = KeypointConfig
     """Well spread distinctive points of a volume inside a mask (D, H, W) bool on its grid.
 
     Raises:
-        ValueError: the mask is not bool on the grid of the volume, or holds fewer than 50 local maxima.
+        InputError: the mask holds fewer than 50 local maxima.
+        ValueError: it is not bool on the grid of the volume.
     """
     if mask.dtype != torch.bool or tuple(mask.shape) != volume.grid.shape:
         raise ValueError(f"A keypoint mask must be bool {volume.grid.shape}, got {mask.dtype} {tuple(mask.shape)}")
     candidates, strength = _candidates(volume, mask, config)
     if len(candidates) < MINIMUM:
-        raise ValueError(f"At least {MINIMUM} keypoints are needed inside the lung mask, found {len(candidates)}")
+        raise InputError(f"At least {MINIMUM} keypoints are needed inside the lung mask, found {len(candidates)}")
     points_mm = volume.grid.to_mm(candidates.double()).to(volume.data)
     chosen = farthest_points(points_mm, config.count, first=int(strength.argmax()))
     return Keypoints(points_mm[chosen])
