@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from graphreg.core.errors import InputError
 from graphreg.core.fields import folding_fraction, jacobian_determinant, log_jacobian_sd
 from graphreg.core.grid import Grid, box
 from graphreg.core.records import DenseField, FeatureVolume
@@ -29,11 +30,11 @@ def regularity(field: DenseField, mask: Tensor, grid: Grid) -> Regularity:
     """Figures of the Jacobian of a field inside a mask (D, H, W) bool on a grid of its own.
 
     Raises:
-        ValueError: the mask lies apart from the field.
+        InputError: the mask lies apart from the field.
     """
     inside = resample_mask(mask, grid, field.grid, identity)
     if not bool(inside.any()):
-        raise ValueError("a mask that overlaps the field is needed, found one apart from it")
+        raise InputError("a mask that overlaps the field is needed, found one apart from it")
     part = box(inside, [1] * 3)  # with the neighbours that central differences take
     around = DenseField(field.grid.part(part), field.displacement_mm[:, *part])
     jacobian, inside = jacobian_determinant(around), inside[part]

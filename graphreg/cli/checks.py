@@ -1,5 +1,7 @@
-"""Checks that verbs share: of the file to write to, of points beyond what a transform knows."""
+"""Checks that verbs share: of the file to write to, of points beyond what a transform knows, of what an error names."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from torch import Tensor
@@ -23,3 +25,12 @@ def warn_of_strays(field: DenseField, fixed_mm: Tensor) -> None:
     outside = int((~field.grid.contains(fixed_mm)).sum())
     if outside:
         warn(f"{outside} of {len(fixed_mm)} points lie outside the fixed image: moved as its border is")
+
+
+@contextmanager
+def naming(what: object) -> Iterator[None]:
+    """The file that an InputError is about, in front of it."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{what}: {error}") from error

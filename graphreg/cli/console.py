@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from graphreg.core.errors import lacks_memory
+from graphreg.core.errors import InputError, lacks_memory
 from graphreg.runtime.signals import answering
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _of_usage(error: BaseException) -> tuple[str, int] | None:
 
 
 def _of_input(error: BaseException) -> tuple[str, int] | None:
-    if isinstance(error, ValueError):
+    if isinstance(error, InputError):
         return _one_line(error), WRONG
     if isinstance(error, OSError) and error.errno in ABOUT_PATHS and error.filename:
         return f"{error.filename}: a path that can be used needed, found: {str(error.strerror).lower()}", WRONG

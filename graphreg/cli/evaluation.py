@@ -10,7 +10,7 @@ from torch import Tensor
 from graphreg import __version__
 from graphreg.analysis.metrics import TreSummary, summarise, tre, tre_snapped
 from graphreg.analysis.quality import regularity
-from graphreg.cli.checks import warn_of_strays
+from graphreg.cli.checks import naming, warn_of_strays
 from graphreg.cli.console import say
 from graphreg.cli.overlap import overlap_by_label, overlap_lines, require_both
 from graphreg.cli.tables import tre_table
@@ -76,10 +76,8 @@ class Evaluation:
         image = self.fixed or self.fixed_mask
         grid = read_grid(image)
         mask = read_mask(self.fixed_mask, grid, image)
-        try:
+        with naming(self.fixed_mask):
             return asdict(regularity(field, mask, grid))
-        except ValueError as error:
-            raise InputError(f"{self.fixed_mask}: {error}") from error
 
 
 def _both(errors: Errors, field: DenseField) -> Both:

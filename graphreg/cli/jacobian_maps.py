@@ -10,6 +10,7 @@ from torch import Tensor
 from graphreg.analysis.quality import Regularity, regularity
 from graphreg.analysis.regions import jacobian_on, log_jacobian
 from graphreg.anatomy.lung_ct.ventilation import VolumeConsistency, smooth_within, volume_consistency
+from graphreg.cli.checks import naming
 from graphreg.cli.console import say
 from graphreg.cli.maps import MappedMotion, Sources, files_of, lungs_of, mask_file_mm3, sentence
 from graphreg.core.grid import Grid, mask_volume_mm3
@@ -25,7 +26,8 @@ def map_jacobian(sources: Sources, out: Path, smoothing_mm: float) -> None:
     require_own(out, MARK, files_of(MAPS, PICTURED))
     field, image = read_transform(sources.transform), read_volume(sources.fixed)
     motion = sources.motion(field, image, lungs_of(image, sources.fixed, sources.fixed_mask))
-    quality = regularity(field, motion.lungs, image.grid)
+    with naming(sources.fixed_mask or sources.fixed):
+        quality = regularity(field, motion.lungs, image.grid)
     volumes = _volumes(quality, motion, sources.moving_mask)
     determinant = jacobian_on(field, image.grid)
     maps = _maps(motion, determinant, smoothing_mm)

@@ -1,7 +1,6 @@
 """What the verbs that write maps share: their files, the lungs of an image, the checks of both, and what is written."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,8 @@ from graphreg.anatomy.lung_ct.doubts import LUNG_HU
 from graphreg.anatomy.lung_ct.mask import find_lungs
 from graphreg.anatomy.lung_ct.sides import lung_regions
 from graphreg.anatomy.lung_ct.ventilation import VolumeConsistency
-from graphreg.core.errors import InputError, unsuitable
+from graphreg.cli.checks import naming
+from graphreg.core.errors import unsuitable
 from graphreg.core.grid import mask_volume_mm3
 from graphreg.core.records import DenseField, Volume
 from graphreg.core.resampling import identity, resample_mask
@@ -140,12 +140,3 @@ def sentence(volumes: VolumeConsistency) -> str:
         f"mean Jacobian {volumes.mean_jacobian:.3f}, ratio of the lung masks {volumes.volume_ratio:.3f}: "
         f"{volumes.difference_percent:+.1f} %"
     )
-
-
-@contextmanager
-def naming(what: object) -> Iterator[None]:
-    """The file that an error is about, in front of it."""
-    try:
-        yield
-    except ValueError as error:
-        raise InputError(f"{what}: {error}") from error

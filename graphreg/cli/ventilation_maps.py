@@ -14,8 +14,9 @@ from graphreg.anatomy.lung_ct.ventilation import (
     ventilation,
     volume_consistency,
 )
+from graphreg.cli.checks import naming
 from graphreg.cli.console import say
-from graphreg.cli.maps import Sources, files_of, hu_lungs, naming, sentence
+from graphreg.cli.maps import Sources, files_of, hu_lungs, sentence
 from graphreg.cli.names import Phase
 from graphreg.core.errors import unsuitable
 from graphreg.core.grid import mask_volume_mm3

@@ -138,7 +138,7 @@ def _read_csv(path: PathInput) -> Tensor:
 
 def _read_fcsv(path: PathInput) -> Tensor:
     lines = _lines(path)
-    remarks = dict(line.strip("# ").split(" = ", 1) for line in lines if line.startswith("#") and " = " in line)
+    remarks = dict(line.strip("# ").partition(" = ")[::2] for line in lines if line.startswith("#") and " = " in line)
     system = SYSTEMS.get(remarks.get("CoordinateSystem", "").strip())
     if system is None:
         raise unsuitable(path, "a line '# CoordinateSystem = LPS' or RAS", f"'{remarks.get('CoordinateSystem', '')}'")

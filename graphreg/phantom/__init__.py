@@ -22,6 +22,8 @@ from graphreg.phantom.vessels import draw_plumbing
 
 __all__ = ["Phantom", "PhantomConfig", "make_phantom"]
 
+COARSEST_MM = 100.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class PhantomConfig(Settings):
@@ -46,6 +48,8 @@ class PhantomConfig(Settings):
         lengths = (*self.fixed_spacing_mm, *self.moving_spacing_mm, self.vessel_spacing_mm, self.thinnest_vessel_mm)
         if min(*lengths, self.texture_mm, self.landmarks) <= 0:
             raise InputError(f"Phantom spacings, radii in mm and counts must be positive, got {self}")
+        if max(self.fixed_spacing_mm + self.moving_spacing_mm) > COARSEST_MM:
+            raise InputError(f"Phantom spacings must be at most {COARSEST_MM:g} mm, which is a lung, got {self}")
         if not 0 <= self.lift_mm[0] <= self.lift_mm[1] <= 60:
             raise InputError(f"Phantom lift must be a range within 0 to 60 mm, got {self.lift_mm}")
         if min(self.margin_mm, self.noise_hu) < 0:

@@ -56,14 +56,17 @@ class FeatureDifference:
     """The objective. Parameters: (3, d, h, w) in mm on a control grid.
 
     ``weights`` (D, H, W) >= 0 on the grid of the features say how much a voxel counts; where they are 0, it does not.
-    Raises ValueError where features and weights differ in shape or no voxel counts.
+    Raises ValueError where features and weights differ in shape, InputError where no voxel counts.
     """
 
     def __init__(self, fixed: FeatureVolume, moving: FeatureVolume, weights: Tensor, config: Comparison = Comparison()):
         if not (fixed.grid == moving.grid and fixed.data.shape == moving.data.shape):
             raise ValueError(f"Both features need one grid, got {fixed.grid} and {moving.grid}")
-        if tuple(weights.shape) != fixed.grid.shape or not bool(weights.any()):
-            raise ValueError(f"Weights {fixed.grid.shape}, not all 0, needed, got {tuple(weights.shape)}")
+        need = f"Weights {fixed.grid.shape}, not all 0, needed"
+        if tuple(weights.shape) != fixed.grid.shape:
+            raise ValueError(f"{need}, got {tuple(weights.shape)}")
+        if not bool(weights.any()):  # a grid so coarse that it misses the lungs
+            raise InputError(f"{need}, got none above 0")
         self.grid, self.config = fixed.grid, config
         self.control = fixed.grid.with_spacing(config.control_mm)
         self._moving = moving.data

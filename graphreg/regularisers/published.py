@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphreg.core.cubes import moments
+from graphreg.core.errors import InputError
 from graphreg.core.filters import correlate, gaussian_kernel
 from graphreg.core.lattice import linear
 from graphreg.regularisers.edge_conv import EdgeConv
@@ -40,11 +41,11 @@ class PublishedNet(nn.Module):
     ) -> Prediction:
         """Costs (N, L, L, L), L odd, labels ``step_mm`` apart; points (N, 3); edges (2, E) neighbour -> centre.
 
-        The beliefs are at hand whether asked for or not. Raises ValueError where L is even or below 9.
+        The beliefs are at hand whether asked for or not. Raises InputError where L is even or below 9.
         """
         size = costs.shape[-1]
         if size % 2 == 0 or size < SMALLEST:
-            raise ValueError(f"The cube must hold an odd number of at least {SMALLEST} labels per axis, got {size}")
+            raise InputError(f"The cube must hold an odd number of at least {SMALLEST} labels per axis, got {size}")
         place = scaled(points_mm) if self.coordinates else torch.zeros_like(points_mm)
         itself = torch.arange(len(costs), device=costs.device)
         edges = torch.cat((edge_index, itself.expand(2, -1)), 1)  # the published neighbourhood holds the point

@@ -14,12 +14,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from graphreg.core.errors import InputError
+
 FORMAT = "graphreg-network-1"
 NOTES = ("architecture", "settings", "training")  # kept as JSON beside the tensors
 SHIPPED = {name: Path(__file__).parent / "weights" / f"{name}.safetensors" for name in ("coarse", "fine", "published")}
 
 
-class WeightsError(ValueError):
+class WeightsError(InputError):
     """A weights file that is missing, damaged or foreign."""
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import torch
 
+from graphreg.core.errors import InputError
 from graphreg.core.records import ImagePair
 
 NAME = re.compile(r"cpu|cuda(:\d{1,3})?", re.ASCII)
@@ -14,18 +15,18 @@ def choose_device(name: str) -> torch.device:
     """The device of that name; ``auto`` is CUDA where there is one, else the CPU, ``cuda:1`` the second GPU.
 
     Raises:
-        ValueError: an unknown name, or a device that this machine lacks.
+        InputError: an unknown name, or a device that this machine lacks.
     """
     if name == "mps":
-        raise ValueError("device 'mps' lacks the float64 that the spline needs; use cpu")
+        raise InputError("device 'mps' lacks the float64 that the spline needs; use cpu")
     gpus = torch.cuda.device_count()
     if name == "auto":
         return torch.device("cuda" if gpus else "cpu")
     if not NAME.fullmatch(name):
-        raise ValueError(f"device must be one of auto, cpu, cuda, cuda:N, got {name!r}")
+        raise InputError(f"device must be one of auto, cpu, cuda, cuda:N, got {name!r}")
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= gpus:
-        raise ValueError(f"device {name!r} is not available on this machine")
+        raise InputError(f"device {name!r} is not available on this machine")
     return device
 
 

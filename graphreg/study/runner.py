@@ -57,7 +57,7 @@ class Places:
     """Where the cases are worked on.
 
     Raises:
-        ValueError: less than one worker or device, an unknown device, or several for a cluster.
+        InputError: less than one worker or device, an unknown device, or several for a cluster.
     """
 
     workers: int | None = None  # processes, else one for each device; 1 is this one
@@ -67,13 +67,13 @@ class Places:
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
-            raise ValueError(f"workers must be at least 1, got {self.workers}")
+            raise InputError(f"workers must be at least 1, got {self.workers}")
         if not self.devices:
-            raise ValueError("devices must name at least one")
+            raise InputError("devices must name at least one")
         for device in self.devices:
             choose_device("auto" if self.dask else device)
         if self.dask is not None and len(self.devices) > 1:
-            raise ValueError(f"one device for each dask worker needed, got {', '.join(self.devices)}")
+            raise InputError(f"one device for each dask worker needed, got {', '.join(self.devices)}")
 
     def work(self, tasks: Sequence[Task]) -> Generator[Outcome, None, None]:
         """Outcomes as they come."""
@@ -106,8 +106,7 @@ def run_study(
     ``workers``, ``devices``, ``dask``, ``resources``: see Places.
 
     Raises:
-        InputError: unknown cases, a folder that holds other things, an unknown scheduler.
-        ValueError: no such worker or device.
+        InputError: unknown cases, a folder that holds other things, an unknown scheduler, no such worker or device.
     """
     places = Places(workers=workers, devices=devices, dask=dask, resources=resources)
     folder = Path(out).absolute() if dask else Path(out)  # workers elsewhere have a working directory of their own

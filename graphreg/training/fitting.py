@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from graphreg.core.errors import InputError
 from graphreg.io import atomic_path
 from graphreg.regularisers.networks import build, restore
 from graphreg.regularisers.weights_file import Weights, fingerprint
@@ -32,11 +33,11 @@ def split(files: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     """Files to learn from and files held out: whole pairs, every eighth. Names are PAIR-LEVEL.safetensors.
 
     Raises:
-        ValueError: fewer than two pairs.
+        InputError: fewer than two pairs.
     """
     pairs = sorted({file.stem.rpartition("-")[0] for file in files})
     if len(pairs) < 2:
-        raise ValueError(f"training needs samples of at least 2 pairs, one of them held out, got {len(pairs)}")
+        raise InputError(f"training needs samples of at least 2 pairs, one of them held out, got {len(pairs)}")
     held = set(pairs[HELD_OUT - 1 :: HELD_OUT] or pairs[-1:])
     kept = [file for file in sorted(files) if file.stem.rpartition("-")[0] in held]
     return [file for file in sorted(files) if file not in kept], kept
@@ -150,11 +151,11 @@ class Fit:
             csv.writer(file).writerows([COLUMNS, *self.rows])
 
     def load(self, path: Path) -> None:
-        """Goes on from a checkpoint. Raises ValueError where it is of another run."""
+        """Goes on from a checkpoint. Raises InputError where it is of another run."""
         state = torch.load(path, map_location=self.device, weights_only=True)
         other = sorted(name for name, value in self._identity.items() if state["identity"].get(name) != value)
         if other:
-            raise ValueError(f"{path}: a checkpoint of the same settings needed, found others: {', '.join(other)}")
+            raise InputError(f"{path}: a checkpoint of the same settings needed, found others: {', '.join(other)}")
         self.network.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.generator.set_state(state["generator"].cpu())

@@ -21,7 +21,7 @@ from graphreg.training.sources import Sources, make_samples
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """A training as the user asked for it. Raises ValueError for a level that the settings lack."""
+    """A training as the user asked for it. Raises InputError for a level that the settings lack."""
 
     out: Path
     levels: tuple[str, ...]  # of the settings, that the network is for
@@ -35,7 +35,7 @@ class Training:
     def __post_init__(self) -> None:
         have = [level.name for level in self.settings.levels]
         if not self.levels or not set(self.levels) <= set(have):
-            raise ValueError(f"levels must be some of {', '.join(have)}, got {', '.join(self.levels)}")
+            raise InputError(f"levels must be some of {', '.join(have)}, got {', '.join(self.levels)}")
 
     @property
     def name(self) -> str:
@@ -49,12 +49,12 @@ class Training:
         """Makes what is missing of the samples, fits the network and writes its weights; the loss in mm.
 
         Raises:
-            ValueError: fewer than two pairs, weights to start from that cannot be read, or a folder with samples or a
+            InputError: fewer than two pairs, weights to start from that cannot be read, or a folder with samples or a
                 checkpoint of other sources or settings.
         """
         pairs = self.sources.made + len(self.sources.pairs)
         if pairs < 2:
-            raise ValueError(f"training needs at least 2 pairs, one of them held out, got {pairs}")
+            raise InputError(f"training needs at least 2 pairs, one of them held out, got {pairs}")
         with claim(self.out), claim(self.out / "samples"):
             return self._run(progress)
 

@@ -385,6 +385,7 @@ def test_a_place_that_cannot_be_written_is_noticed_before_the_images_are_read(ca
     ("error", "line"),
     [
         (OSError(28, "No space left on device"), "graphreg: failed: [Errno 28] No space left on device"),
+        (ValueError("a bug"), "graphreg: failed: ValueError: a bug (--debug shows where)"),  # not of the input
         (RuntimeError("out of\nmemory"), "graphreg: failed: RuntimeError: out of memory (--debug shows where)"),
     ],
 )

@@ -64,7 +64,8 @@ def ventilation(
     """Maps (D, H, W) by the names in MAPS, NaN outside the fixed lungs; those of HU also where they show no air.
 
     Raises:
-        ValueError: a mask is missing, the field folds in the lungs, or one breath doubles their mass.
+        InputError: the field folds in the lungs, or one breath doubles their mass.
+        ValueError: a mask is missing.
     """
     fixed_mask, moving_mask = _both(pair)
     part = box(fixed_mask, (1, 1, 1))  # with a margin, for filters repeat the border
@@ -101,7 +102,7 @@ def mass_corrected(inhale_hu: Tensor, inhale_g: float, exhale_g: float) -> Tenso
     """HU_in - 1000 f (1 + HU_in / 1000) with f = (M_in - M_ex) / M_ex: inhale without the blood it brought."""
     change = (inhale_g - exhale_g) / exhale_g if exhale_g else math.inf
     if not change < 1:
-        raise ValueError(
+        raise InputError(
             f"less than twice the mass of the exhale lungs needed at inhale, found {inhale_g:.4g} against "
             f"{exhale_g:.4g} g of lung tissue"
         )
@@ -152,10 +153,10 @@ def lung_mass_g(volume: Volume, mask: Tensor, config: VentilationConfig = Ventil
 
 
 def require_unfolded(jacobian: Tensor) -> None:
-    """Raise ValueError where a determinant is not positive."""
+    """Raise InputError where a determinant is not positive."""
     folded = (jacobian <= 0).double().mean().item()
     if folded:
-        raise ValueError(
+        raise InputError(
             f"a motion that does not fold in the lungs needed, found a Jacobian <= 0 in {100 * folded:.2g} % of them"
         )
 
