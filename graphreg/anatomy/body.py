@@ -7,6 +7,8 @@ also those of single slices, filled: lungs that the scan cuts open belong to it.
 apart, as in a picture from within, all of the image is body.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
@@ -14,20 +16,46 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
+from graphreg.anatomy.base import Anatomy
+from graphreg.anatomy.windows import PercentileWindow
 from graphreg.core.errors import InputError
 from graphreg.core.grid import Grid
+from graphreg.core.intensities import IntensityWindow
+from graphreg.core.protocols import RegionFinder, Window
 from graphreg.core.records import Volume
 from graphreg.core.resampling import identity, prepare, resample, resample_mask
+from graphreg.core.settings import Settings
 
 SPACING_MM = 3.0  # of the working copy
 PART = 0.1  # of the largest connected part: smaller ones are not body
 LEAST = 0.01  # share of the scan: less is no body
 BINS = 128  # of the histogram
 SEPARATE = 0.8  # share of the variance between dark and bright; 0.64 where all is one bell curve
-WHOLE = (-torch.inf, torch.inf)  # window of intensities
+WHOLE = IntensityWindow(-torch.inf, torch.inf)
 
 Array = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BodyFinder(Settings):
+    """Finder of a region that is the body."""
+
+    def __call__(self, volume: Volume) -> Tensor:
+        """A mask (D, H, W) bool. Raises InputError, see ``find_body``."""
+        return find_body(volume)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Body(Anatomy):
+    """The body in any two images in any units. Raises InputError where a number is out of range."""
+
+    region: str = "body"
+    find: RegionFinder = BodyFinder()
+    window: Window = PercentileWindow()
+    picture_window: Window = PercentileWindow()
+    outside: float | None = None
+    typical_mm: tuple[float, float, float] = (30.0, 30.0, 30.0)
 
 
 def find_body(volume: Volume) -> Tensor:
