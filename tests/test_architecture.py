@@ -40,7 +40,7 @@ LAYERS = {
     "__init__": RUNS | {"io", "training", "study"},
 }
 HOME_OF = {
-    "SimpleITK": {"io", "anatomy"},
+    "SimpleITK": {"io", "anatomy", "core.foreign"},
     "torch_cluster": {"matching.graph"},
     "torch_geometric": {"regularisers.edge_conv", "regularisers.unrolled"},
     "typer": {"cli"},

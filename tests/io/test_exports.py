@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from scipy.ndimage import map_coordinates
 from support.problems import LARGER, MATRIX, OBLIQUE, OFFSET_MM, affine_field, grid_of, grids, points_inside
 
+from graphreg.core.foreign import grid_of as grid_in
 from graphreg.core.grid import Grid
 from graphreg.core.records import DenseField, Volume
 from graphreg.core.resampling import resample
 from graphreg.io import InputError
 from graphreg.io.exports import LAYOUTS, write_field
-from graphreg.io.images import grid_of as grid_in
 
 TURNED = ((0.0, 0.0, 1.0), (-1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
 FIXED = Grid((3, 4, 5), (1.0, 2.0, 3.0), (10.0, 20.0, 30.0), TURNED)
