@@ -10,6 +10,7 @@ import typer
 
 from graphreg import __version__
 from graphreg.analysis.metrics import summarise, tre
+from graphreg.anatomy.lung_ct import PICTURE_WINDOW
 from graphreg.cli import options
 from graphreg.cli.console import say
 from graphreg.cli.evaluate import table
@@ -102,7 +103,7 @@ def _demonstrate(out: Path, data: Path, seed: int) -> None:
         for when, motion in (("before", identity), ("after", done.field)):
             rows[f"{name}, {when}"] = summarise(tre(motion, points))
     before = resample(moving, fixed.grid, identity, outside=AIR_HU)
-    write_comparison(out / "comparison.png", fixed, before, done.warp(moving), truth.pair.fixed_mask)
+    write_comparison(out / "comparison.png", fixed, before, done.warp(moving), PICTURE_WINDOW, truth.pair.fixed_mask)
     say(table(rows))
     remark(out)
     say(finished.summary(out))

@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from graphreg.analysis.regions import jacobian_on, log_jacobian
+from graphreg.anatomy.lung_ct import PICTURE_WINDOW
 from graphreg.anatomy.lung_ct.mask import find_lungs
 from graphreg.core.errors import unsuitable
 from graphreg.core.records import DenseField, Volume
@@ -66,7 +67,7 @@ class Images:
         shown = {"fixed": self.fixed, "before": self.moving, "after": self.warped}
 
         def paint(points_mm: Tensor) -> Tensor:
-            return torch.stack([shade(volume, points_mm) for volume in shown.values()], -1)
+            return torch.stack([shade(volume, points_mm, PICTURE_WINDOW) for volume in shown.values()], -1)
 
         pixels = three_planes(self.fixed.grid, self.lungs, paint)
         return {name: encode(pixels[..., channel]) for channel, name in enumerate(shown)}
@@ -78,7 +79,9 @@ class Images:
         part = region(self.lungs, self.fixed.grid, MARGIN_MM + max(self.fixed.grid.spacing_mm))
         fixed, lungs = crop(self.fixed, part), self.lungs[part]
         values = log_jacobian(jacobian_on(self.field, fixed.grid)).masked_fill(~lungs, torch.nan)
-        return encode(draw_map(fixed, lungs, values, limits(values, diverging=True), diverging=True))
+        return encode(
+            draw_map(fixed, lungs, values, limits(values, diverging=True), diverging=True, window=PICTURE_WINDOW)
+        )
 
     def piece(self, point_mm: Sequence[float]) -> dict[str, Picture]:
         """Axial surroundings of a point of the fixed image, before and after: fixed in red, the other in cyan."""
@@ -87,10 +90,10 @@ class Images:
         points_mm = torch.stack([across, down, torch.zeros_like(down)], -1) + torch.tensor(point_mm).double()
         radius = torch.hypot(across, down)
         ring = ((radius >= RING[0]) & (radius <= RING[1]))[..., None]
-        red = shade(self.fixed, points_mm)
+        red = shade(self.fixed, points_mm, PICTURE_WINDOW)
         pieces = {}
         for name, volume in (("before", self.moving), ("after", self.warped)):
-            cyan = shade(volume, points_mm)
+            cyan = shade(volume, points_mm, PICTURE_WINDOW)
             colours = torch.stack([red, cyan, cyan], -1)
             pieces[name] = encode(torch.where(ring, colours.new_tensor(RING_COLOUR), colours))
         return pieces
