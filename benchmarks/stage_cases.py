@@ -26,13 +26,13 @@ from torch import Tensor
 
 from graphreg.config import preset
 from graphreg.core.filters import gaussian
+from graphreg.core.foreign import to_sitk
 from graphreg.core.grid import Grid
 from graphreg.core.records import CostVolume, DenseField, Displacements, FeatureVolume, KeypointGraph, Keypoints, Volume
 from graphreg.core.resampling import identity, resample
 from graphreg.features.mind_ssc import PAIRS, mind_ssc
 from graphreg.interpolation.thin_plate import SplineConfig, interpolate
 from graphreg.io import read_transform, read_volume, write_transform, write_volume
-from graphreg.io.images import to_sitk
 from graphreg.matching.cost_volume import CostConfig, compare, label_grid, patch_offsets
 from graphreg.matching.graph import connect
 from graphreg.regularisers import BeliefPropagation

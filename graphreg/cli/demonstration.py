@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 
 from graphreg.analysis.metrics import summarise, tre
+from graphreg.anatomy.lung_ct import PICTURE_WINDOW
 from graphreg.cli.console import say
 from graphreg.cli.job import perform, remark, run_of, summary
 from graphreg.cli.names import DEFAULT
@@ -38,7 +39,7 @@ def _demonstrate(out: Path, data: Path, seed: int) -> None:
     done, picture = finished.registration, out / "comparison.png"
     fixed, moving = read_volume(run.inputs["fixed"]), read_volume(run.inputs["moving"])
     before = resample(moving, fixed.grid, identity, outside=run.config.anatomy.value_outside(moving))
-    write_comparison(picture, fixed, before, done.warp(moving), truth.pair.fixed_mask)
+    write_comparison(picture, fixed, before, done.warp(moving), PICTURE_WINDOW, truth.pair.fixed_mask)
     say(_errors(done.field, truth))
     remark(out)
     say(summary(finished, run))

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from graphreg import __version__
 from graphreg.analysis.regions import Region, label_regions, measure
+from graphreg.anatomy.lung_ct import PICTURE_WINDOW
 from graphreg.anatomy.lung_ct.doubts import LUNG_HU
 from graphreg.anatomy.lung_ct.mask import find_lungs
 from graphreg.anatomy.lung_ct.sides import lung_regions
@@ -63,7 +64,7 @@ class MappedMotion:
             diverging = name == "log_jacobian"
             values = maps[name].masked_fill(~self.lungs, torch.nan)
             shown[name] = limits(values, diverging)
-            pictures[name] = draw_map(self.image, self.lungs, values, shown[name], diverging)
+            pictures[name] = draw_map(self.image, self.lungs, values, shown[name], diverging, PICTURE_WINDOW)
         write_maps(
             out, self.image.grid, maps, pictures, rows, (mark, record | {"picture_limits": shown, "regions": rows})
         )

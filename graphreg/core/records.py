@@ -5,14 +5,15 @@ Points are (x, y, z) in LPS millimetres, arrays are (D, H, W), motion runs fixed
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
-from graphreg.core.grid import Grid, sample
+from graphreg.core import foreign
+from graphreg.core.grid import IDENTITY, Grid, Triple, sample
 
 Motion = Callable[[Tensor], Tensor]  # points (..., 3) mm of the fixed image -> (..., 3) mm of the moving image
-STORED = (*(f"{sign}int{bits}" for bits in (8, 16, 32, 64) for sign in ("", "u")), "float32", "float64")
 
 
 def _require(condition: bool, need: str, got: object) -> None:
@@ -40,7 +41,31 @@ class Volume:
         _require(self.data.is_floating_point(), "Volume data must be floating point", self.data.dtype)
         ends = torch.stack(self.data.aminmax())  # NaN shows in both
         _require(bool(torch.isfinite(ends).all()), "Volume data must be finite", "NaN or infinity")
-        _require(self.stored in (None, *STORED), f"The stored type must be one of {', '.join(STORED)}", self.stored)
+        kinds = foreign.STORED
+        _require(self.stored in (None, *kinds), f"The stored type must be one of {', '.join(kinds)}", self.stored)
+
+    @classmethod
+    def from_sitk(cls, image: Any) -> Self:
+        """Of a scalar 3-D image of SimpleITK. Raises InputError."""
+        return cls(*foreign.of_sitk(image))
+
+    @classmethod
+    def from_numpy(cls, array: Any, spacing: Triple, origin: Triple = (0, 0, 0), direction: Any = IDENTITY) -> Self:
+        """Of an array (D, H, W); spacing, origin in mm (x, y, z) and axes in columns: LPS. Raises InputError."""
+        return cls(*foreign.of_array(array, spacing, origin, direction))
+
+    @classmethod
+    def from_nibabel(cls, image: Any) -> Self:
+        """Of an image of nibabel, whose affine leads to RAS mm without shear. Raises InputError."""
+        return cls(*foreign.of_nibabel(image))
+
+    def to_sitk(self) -> Any:
+        """An image of SimpleITK, in the type that is stored."""
+        return foreign.to_sitk(self.grid, foreign.storable(self.data, self.stored))
+
+    def to_numpy(self) -> foreign.Numbers:
+        """The intensities (D, H, W), floats."""
+        return self.data.detach().cpu().numpy()
 
     def within(self, mask: Tensor) -> Tensor:
         """Values (N,) of the voxels in a mask (D, H, W) bool, in its order.

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from graphreg.core.errors import PathInput, unsuitable
+from graphreg.core.foreign import to_sitk
 from graphreg.core.grid import EXACT, Grid, sample
 from graphreg.core.records import DenseField
 from graphreg.io.files import atomic_path, require_suffix
-from graphreg.io.images import WRITABLE, to_sitk
+from graphreg.io.images import WRITABLE
 from graphreg.io.itk import itk_writes
 
 SUFFIXES = {"itk": WRITABLE, "ants": (".nii.gz",), "slicer": (".nrrd",), "learn2reg": (".nii.gz",)}

@@ -8,15 +8,15 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import SimpleITK as sitk
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from graphreg.core.errors import InputError, PathInput, lacks_memory, unsuitable
+from graphreg.core.foreign import STORED, grid_of, storable, to_sitk
 from graphreg.core.grid import Grid
-from graphreg.core.records import STORED, ImagePair, Volume
+from graphreg.core.interop import coincide, in_words
+from graphreg.core.records import ImagePair, Volume
 from graphreg.io.dicom import read_series
 from graphreg.io.files import atomic_path, exists, require_suffix
 from graphreg.io.formats import NEED, open_image, reason
@@ -83,9 +83,9 @@ def read_label_map(path: PathInput) -> tuple[Grid, Tensor]:
 
 
 def _require_grid(path: PathInput, what: str, own: Grid, grid: Grid, image: PathInput) -> None:
-    if not _same(own, grid):
+    if not coincide(own, grid):
         apart = "" if _overlap(own, grid) else ", without overlap"
-        raise unsuitable(path, f"a {what} on the grid of {image} ({_words(grid)})", f"{_words(own)}{apart}")
+        raise unsuitable(path, f"a {what} on the grid of {image} ({in_words(grid)})", f"{in_words(own)}{apart}")
 
 
 def _require_content(path: PathInput, what: str, data: Tensor) -> None:
@@ -120,7 +120,7 @@ def write_volume(volume: Writable, path: PathInput, as_float: bool = False) -> N
     """
     suffix = require_suffix(path, WRITABLE)
     grid, data, stored = (volume.grid, volume.data, volume.stored) if isinstance(volume, Volume) else (*volume, None)
-    image = to_sitk(grid, _storable(data.detach().cpu(), "float32" if as_float else stored))
+    image = to_sitk(grid, storable(data, "float32" if as_float else stored))
     with atomic_path(path) as temporary:
         try:
             if suffix == ".nii.gz":
@@ -146,23 +146,6 @@ def _write_gzipped(image: sitk.Image, path: Path) -> None:
             shutil.copyfileobj(source, target, 1 << 20)
     finally:
         plain.unlink(missing_ok=True)
-
-
-def to_sitk(grid: Grid, data: Tensor | NDArray[np.number]) -> sitk.Image:
-    """An image of SimpleITK from an array (D, H, W), or of vectors from (D, H, W, C)."""
-    image = sitk.GetImageFromArray(np.ascontiguousarray(data), isVector=data.ndim == 4)
-    image.SetSpacing(grid.spacing_mm)
-    image.SetOrigin(grid.origin_mm)
-    image.SetDirection([cosine for row in grid.direction for cosine in row])
-    return image
-
-
-def grid_of(image: sitk.Image | sitk.ImageFileReader) -> Grid:
-    """Where the voxels of an image of SimpleITK sit, by its first three axes. Raises ValueError."""
-    width, height, depth = image.GetSize()[:3]
-    cosines, axes = image.GetDirection(), image.GetDimension()
-    x, y, z = (tuple(cosines[row * axes : row * axes + 3]) for row in range(3))
-    return Grid((depth, height, width), image.GetSpacing()[:3], image.GetOrigin()[:3], (x, y, z))
 
 
 def _read(path: PathInput) -> tuple[Grid, Tensor, str | None]:
@@ -220,40 +203,7 @@ def _size(image: sitk.Image | sitk.ImageFileReader) -> str:
     return " x ".join(str(n) for n in image.GetSize())
 
 
-def _words(grid: Grid) -> str:
-    size, spacing = (" x ".join(f"{n:.6g}" for n in numbers) for numbers in (grid.shape[::-1], grid.spacing_mm))
-    origin = ", ".join(f"{o:.6g}" for o in grid.origin_mm)
-    return f"{size} voxels of {spacing} mm from ({origin})"
-
-
-def _same(one: Grid, other: Grid) -> bool:
-    if one.shape != other.shape:
-        return False
-    gap = (one.corners_mm() - other.corners_mm()).norm(dim=1).max()
-    return gap.item() <= 0.1 * min(one.spacing_mm)
-
-
 def _overlap(one: Grid, other: Grid) -> bool:
     low = torch.maximum(one.corners_mm().amin(0), other.corners_mm().amin(0))
     high = torch.minimum(one.corners_mm().amax(0), other.corners_mm().amax(0))
     return bool((low <= high).all())
-
-
-def _storable(data: Tensor, stored: str | None) -> NDArray[np.number]:
-    """Data (D, H, W) in the named type, or in the one nearest to its own that every format has."""
-    if stored is None:
-        plain = {torch.bool: torch.uint8}.get(data.dtype, torch.float32 if data.is_floating_point() else data.dtype)
-        return data.to(plain).numpy()
-    kind = np.dtype(stored)
-    if kind.kind == "f":
-        return data.to(torch.float64 if kind.itemsize == 8 else torch.float32).numpy()
-    return _rounded(data, kind)
-
-
-def _rounded(data: Tensor, kind: np.dtype[np.integer]) -> NDArray[np.number]:
-    """Numbers rounded and clamped to a type of integers."""
-    low, high = np.iinfo(kind).min, float(np.iinfo(kind).max)
-    exact = data if data.dtype == torch.float32 and kind.itemsize <= 2 else data.double()  # which holds all of 32 bits
-    if high > np.iinfo(kind).max:  # of 64 bits, the next number that there is lies beyond the range
-        high = float(np.nextafter(high, 0))
-    return exact.round().clamp_(low, high).numpy().astype(kind)

@@ -18,14 +18,14 @@ from graphreg.core.records import Volume
 from graphreg.io.files import atomic_path, require_writable, write_text
 from graphreg.io.images import write_volume
 from graphreg.io.json_text import plain, write_json
-from graphreg.io.pictures import GAP, shade, three_planes, write_pixels
+from graphreg.io.pictures import GAP, Window, shade, three_planes, write_pixels
 
 TABLE = "regions.csv"
 
 # red, green, blue of even steps in lightness: from dark to light, and from dark through white to dark
 SEQUENTIAL = ((68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37))
 DIVERGING = ((18, 78, 160), (118, 154, 207), (241, 241, 241), (219, 124, 109), (160, 25, 40))
-STRENGTH = 0.75  # of the colour over the CT
+STRENGTH = 0.75  # of the colour over the image
 TAILS = (0.02, 0.98)  # share of the values below each limit
 BAR = 14  # pixels across the colour bar
 DOT = 3  # pixels
@@ -88,14 +88,16 @@ def limits(values: Tensor, diverging: bool) -> tuple[float, float]:
     return (low, high) if low < high else (low, low + 0.01)
 
 
-def draw_map(fixed: Volume, mask: Tensor, values: Tensor, ends: tuple[float, float], diverging: bool) -> Tensor:
-    """Pixels (height, width, 3) in [0, 1] of a map (D, H, W) over the CT in three planes, where it is finite."""
+def draw_map(
+    fixed: Volume, mask: Tensor, values: Tensor, ends: tuple[float, float], diverging: bool, window: Window
+) -> Tensor:
+    """Pixels (height, width, 3) in [0, 1] of a map (D, H, W) over the image in three planes, where it is finite."""
     colours = colour_map(diverging)
     known = values.isfinite()
     data = torch.stack([values.nan_to_num(0, 0, 0), known.to(values)])
 
     def paint(points_mm: Tensor) -> Tensor:
-        grey = shade(fixed, points_mm)[..., None]
+        grey = shade(fixed, points_mm, window)[..., None]
         value, inside = sample(data, fixed.grid, points_mm.to(data.device), outside=0.0, nearest=True).cpu()
         paint = STRENGTH * _coloured(value, ends, colours) + (1 - STRENGTH) * grey
         return torch.where(inside[..., None] > 0, paint, grey.expand(-1, -1, 3))

@@ -17,30 +17,32 @@ from graphreg.core.records import Volume
 from graphreg.io.files import atomic_path, require_suffix
 from graphreg.io.itk import itk_writes
 
-WINDOW_HU = (-1000.0, 200.0)
 MARGIN_MM = 15.0  # around the mask
 LONGEST = 420  # pixels along the longest side of the picture region
 GAP = 6  # pixels between planes
+Window = tuple[float, float]  # lowest and highest intensity shown: black, which also lies outside, and white
 # rows and columns of axial, coronal and sagittal planes: axis of LPS (x, y, z) and whether it is turned round
 PLANES = (((1, False), (0, False)), ((2, True), (0, False)), ((2, True), (1, False)))
 
 
-def write_overlay(path: PathInput, fixed: Volume, other: Volume, mask: Tensor | None = None) -> None:
+def write_overlay(path: PathInput, fixed: Volume, other: Volume, window: Window, mask: Tensor | None = None) -> None:
     """Axial, coronal and sagittal planes through the mask of fixed (D, H, W), or through the image."""
-    write_pixels(path, _row(fixed, other, mask))
+    write_pixels(path, _row(fixed, other, window, mask))
 
 
-def write_comparison(path: PathInput, fixed: Volume, before: Volume, after: Volume, mask: Tensor | None = None) -> None:
+def write_comparison(
+    path: PathInput, fixed: Volume, before: Volume, after: Volume, window: Window, mask: Tensor | None = None
+) -> None:
     """Two overlays, one above the other: the moving image before and after registration."""
-    rows = [_row(fixed, other, mask) for other in (before, after)]
+    rows = [_row(fixed, other, window, mask) for other in (before, after)]
     write_pixels(path, torch.cat([rows[0], rows[0].new_zeros(GAP, *rows[0].shape[1:]), rows[1]]))
 
 
-def _row(fixed: Volume, other: Volume, mask: Tensor | None) -> Tensor:
+def _row(fixed: Volume, other: Volume, window: Window, mask: Tensor | None) -> Tensor:
     """Pixels (height, width, 3) in [0, 1] of the three planes side by side."""
 
     def paint(points_mm: Tensor) -> Tensor:
-        red, cyan = (shade(volume, points_mm) for volume in (fixed, other))
+        red, cyan = (shade(volume, points_mm, window) for volume in (fixed, other))
         return torch.stack([red, cyan, cyan], -1)
 
     return three_planes(fixed.grid, mask, paint)
@@ -65,7 +67,7 @@ def three_planes(grid: Grid, mask: Tensor | None, paint: Callable[[Tensor], Tens
 def _region(grid: Grid, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
     """Lowest and highest corner, and the point (3,) in mm that all planes go through.
 
-    Across the patient it lies a quarter of the way, in the right lung, for the middle shows the heart.
+    Across the patient it lies a quarter of the way, in the right half of organs that come in twos.
     """
     corners = grid.corners_mm()
     low, high = corners.amin(0), corners.amax(0)
@@ -94,9 +96,9 @@ def _plane(
     return points_mm
 
 
-def shade(volume: Volume, points_mm: Tensor) -> Tensor:
+def shade(volume: Volume, points_mm: Tensor, window: Window) -> Tensor:
     """Grey value in [0, 1] of an image at points (height, width, 3); black outside."""
-    black, white = WINDOW_HU
+    black, white = window
     values = sample(volume.data[None], volume.grid, points_mm.to(volume.data.device), outside=black)[0]
     return ((values.cpu() - black) / (white - black)).clamp(0, 1)
 

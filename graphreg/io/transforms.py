@@ -13,23 +13,31 @@ import SimpleITK as sitk
 import torch
 
 from graphreg.core.errors import InputError, PathInput, unsuitable
+from graphreg.core.foreign import to_sitk
 from graphreg.core.grid import Grid
 from graphreg.core.records import DenseField
 from graphreg.io.files import atomic_path, exists, require_suffix
 from graphreg.io.guards.hdf5 import DamagedError, Hdf5File, Numbers, clear_times
 from graphreg.io.guards.headers import require_plausible
-from graphreg.io.images import to_sitk
 from graphreg.io.itk import itk_writes
 
 NEED = "a displacement field transform (.h5) as graphreg writes it"
 GROUP = "TransformGroup"
 
 
-def write_transform(field: DenseField, path: PathInput) -> None:
-    """A field as an ITK transform: ``TransformPoint`` of SimpleITK then agrees with it at every point of its grid."""
-    require_suffix(path, (".h5", ".hdf5"))
+def to_transform(field: DenseField) -> sitk.Transform:
+    """A field as a displacement field transform of SimpleITK, fixed -> moving in LPS mm.
+
+    Its ``TransformPoint`` agrees with the field at every point of the grid, and moves nothing outside it.
+    """
     vectors = field.displacement_mm.detach().cpu().double().movedim(0, -1)
-    transform = sitk.DisplacementFieldTransform(to_sitk(field.grid, vectors))  # takes the image over
+    return sitk.DisplacementFieldTransform(to_sitk(field.grid, vectors))  # takes the image over
+
+
+def write_transform(field: DenseField, path: PathInput) -> None:
+    """A field as the transform of ``to_transform`` in a file."""
+    require_suffix(path, (".h5", ".hdf5"))
+    transform = to_transform(field)
     with atomic_path(path) as temporary:
         with itk_writes(path):
             sitk.WriteTransform(transform, str(temporary))

@@ -23,7 +23,7 @@ from graphreg.core.resampling import region as box_around
 from graphreg.io import read_mask, read_transform, read_volume
 from graphreg.io.fingerprints import fingerprint
 from graphreg.io.maps import draw_map, limits
-from graphreg.io.pictures import MARGIN_MM, shade, three_planes
+from graphreg.io.pictures import MARGIN_MM, Window, shade, three_planes
 from graphreg.runs.identity import anatomy_of
 from graphreg.runs.results import TRANSFORM, WARPED
 
@@ -51,6 +51,7 @@ class Images:
     warped: Volume
     field: DenseField
     region: Tensor | None  # (D, H, W) bool on the grid of fixed
+    windows: tuple[Window, Window]  # of grey values, for the fixed and for the moving image
 
     @classmethod
     def read(cls, folder: Path, record: Mapping[str, Any]) -> Self:
@@ -62,16 +63,20 @@ class Images:
         field, warped = read_transform(folder / TRANSFORM), read_volume(folder / WARPED)
         fixed, moving = read_volume(paths["fixed"]), read_volume(paths["moving"])
         mask = paths["fixed_mask"]
-        return cls(
-            fixed, moving, warped, field, _region(fixed, anatomy) if mask is None else read_mask(mask, fixed.grid, mask)
-        )
+        inside = _region(fixed, anatomy) if mask is None else read_mask(mask, fixed.grid, mask)
+        windows = _window(anatomy, fixed), _window(anatomy, moving)
+        return cls(fixed, moving, warped, field, inside, windows)
 
     def layers(self) -> dict[str, Picture]:
         """Fixed image, moving image before and after, in axial, coronal and sagittal planes side by side."""
-        shown = {"fixed": self.fixed, "before": self.moving, "after": self.warped}
+        shown = {
+            "fixed": (self.fixed, self.windows[0]),
+            "before": (self.moving, self.windows[1]),
+            "after": (self.warped, self.windows[1]),
+        }
 
         def paint(points_mm: Tensor) -> Tensor:
-            return torch.stack([shade(volume, points_mm) for volume in shown.values()], -1)
+            return torch.stack([shade(volume, points_mm, window) for volume, window in shown.values()], -1)
 
         pixels = three_planes(self.fixed.grid, self.region, paint)
         return {name: encode(pixels[..., channel]) for channel, name in enumerate(shown)}
@@ -83,7 +88,9 @@ class Images:
         part = box_around(self.region, self.fixed.grid, MARGIN_MM + max(self.fixed.grid.spacing_mm))
         fixed, inside = crop(self.fixed, part), self.region[part]
         values = log_jacobian(jacobian_on(self.field, fixed.grid)).masked_fill(~inside, torch.nan)
-        return encode(draw_map(fixed, inside, values, limits(values, diverging=True), diverging=True))
+        return encode(
+            draw_map(fixed, inside, values, limits(values, diverging=True), diverging=True, window=self.windows[0])
+        )
 
     def piece(self, point_mm: Sequence[float]) -> dict[str, Picture]:
         """Axial surroundings of a point of the fixed image, before and after: fixed in red, the other in cyan."""
@@ -92,10 +99,10 @@ class Images:
         points_mm = torch.stack([across, down, torch.zeros_like(down)], -1) + torch.tensor(point_mm).double()
         radius = torch.hypot(across, down)
         ring = ((radius >= RING[0]) & (radius <= RING[1]))[..., None]
-        red = shade(self.fixed, points_mm)
+        red = shade(self.fixed, points_mm, self.windows[0])
         pieces = {}
         for name, volume in (("before", self.moving), ("after", self.warped)):
-            cyan = shade(volume, points_mm)
+            cyan = shade(volume, points_mm, self.windows[1])
             colours = torch.stack([red, cyan, cyan], -1)
             pieces[name] = encode(torch.where(ring, colours.new_tensor(RING_COLOUR), colours))
         return pieces
@@ -108,6 +115,11 @@ def encode(pixels: Tensor) -> Picture:
     image.save(buffer, "JPEG", quality=QUALITY, optimize=True)
     text = base64.b64encode(buffer.getvalue()).decode("ascii")
     return Picture(f"data:image/jpeg;base64,{text}", image.width, image.height)
+
+
+def _window(anatomy: Anatomy, volume: Volume) -> Window:
+    window = anatomy.picture_window(volume)
+    return window.low, window.high
 
 
 def _region(fixed: Volume, anatomy: Anatomy) -> Tensor | None:

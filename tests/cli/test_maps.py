@@ -276,7 +276,7 @@ def test_limits_leave_out_the_tails_and_diverging_ones_are_as_far_on_both_sides(
 
 def test_a_map_colours_the_lungs_alone_beside_its_limits():
     fixed, values = Volume(GRID, torch.full(GRID.shape, -1000.0)), torch.where(lungs(), 0.5, torch.nan)
-    pixels = draw_map(fixed, lungs(), values, (0.0, 0.5), diverging=False)
+    pixels = draw_map(fixed, lungs(), values, (0.0, 0.5), diverging=False, window=(-1000.0, 200.0))
     colours = {tuple(round(255 * c) for c in row) for row in pixels[:, :-60].reshape(-1, 3).unique(dim=0).tolist()}
     assert colours == {(0, 0, 0), (190, 173, 28)}  # three quarters of the lightest, over black
     bar = pixels[:, -60:]

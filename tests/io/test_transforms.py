@@ -12,6 +12,7 @@ from support.problems import OBLIQUE, grids, points_inside
 from graphreg.core.grid import Grid
 from graphreg.core.records import DenseField
 from graphreg.io import InputError, read_transform, write_transform
+from graphreg.io.transforms import to_transform
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +42,14 @@ def test_itk_agrees_with_the_field_inside_its_grid(folder, grid, seed):
     write_transform(field, folder / "field.h5")
     points_mm = points_inside(grid, 20, generator)
     assert torch.allclose(transformed(folder / "field.h5", points_mm), field(points_mm), atol=1e-3)
+
+
+def test_a_transform_that_was_never_written_moves_as_the_file_does(folder, generator):
+    field = DenseField(OBLIQUE, torch.randn(3, *OBLIQUE.shape, generator=generator))
+    write_transform(field, folder / "same.h5")
+    transform, written = to_transform(field), sitk.ReadTransform(str(folder / "same.h5"))
+    points_mm = points_inside(OBLIQUE, 20, generator).tolist()
+    assert [transform.TransformPoint(p) for p in points_mm] == [written.TransformPoint(p) for p in points_mm]
 
 
 @given(grids, st.integers(0, 2**31))

@@ -17,6 +17,7 @@ from graphreg.core.records import Volume
 AIR_HU = -1024.0  # what CT scanners store where they saw nothing
 TISSUE_HU = -300.0  # lung lies below
 WINDOW = FixedWindow(low=-1000.0, high=200.0)  # bone tells nothing of the lung
+PICTURE_WINDOW = (WINDOW.low, WINDOW.high)
 
 
 @dataclass(frozen=True, kw_only=True)
