@@ -2,10 +2,22 @@
 
 import tomllib
 from dataclasses import fields, is_dataclass, replace
+from typing import Any
 
 import pytest
 
+from graphreg.anatomy.lung_ct.mask import MaskConfig
 from graphreg.config import INHALE_EXHALE, PRESETS, RegistrationConfig, override, preset
+from graphreg.features.mind_ssc import DescriptorConfig
+from graphreg.features.normalised import NormalisationConfig
+from graphreg.interpolation.thin_plate import SplineConfig
+from graphreg.matching.cost_volume import CostConfig
+from graphreg.phantom import PhantomConfig
+from graphreg.refinement import CubeConfig
+from graphreg.refinement.descent import DescentConfig
+from graphreg.regularisers import BeliefPropagation, Independent, MeanField
+from graphreg.sampling.foerstner import KeypointConfig
+from graphreg.training.settings import FitConfig
 
 
 def test_a_text_overrides_what_it_names_and_nothing_else():
@@ -150,6 +162,42 @@ def test_what_is_unknown_or_of_another_type_is_refused_with_its_whole_name(toml,
 def test_what_is_out_of_range_is_refused_with_its_name(toml, message):
     with pytest.raises(ValueError, match=message):
         override(INHALE_EXHALE, toml)
+
+
+KEYPOINTS = [("count", 49), ("separation_mm", -1.0), ("brightest_hu", -1000.0)]
+BELIEFS = ("data_weight", "slack_mm", "temperature")
+DESCENT = ("iterations", "rate_mm", "check_every")
+PHANTOMS = [("fixed_spacing_mm", (0.0, 2.5)), ("lift_mm", (30.0, 90.0)), ("noise_hu", -1.0), ("landmarks", 0)]
+NAN_TOO = (0, -1, float("nan"))
+OUT_OF_RANGE: list[tuple[Any, dict[str, Any], str]] = [
+    *((DescentConfig, {name: v}, f"refinement {name} must be positive, got {v}") for v in NAN_TOO for name in DESCENT),
+    *((BeliefPropagation, {name: v}, name) for v in NAN_TOO for name in ("data_weight", "slack_mm", "temperature")),
+    *((CubeConfig, {"smoothness": v}, "smoothness of displacements must be at least 0") for v in NAN_TOO[1:]),
+    *((SplineConfig, {name: -1.0}, "spline") for name in ("smoothness_mm", "lattice_mm")),
+    (SplineConfig, {"smoothness_mm": float("nan")}, "spline"),
+    *((CostConfig, w, "cost") for w in ({"step_mm": 0.0}, {"radius_mm": 1.0, "step_mm": 2.0}, {"patch": -1})),
+    *((DescriptorConfig, wrong, "descriptor lengths") for wrong in ({"dilation_mm": 0.0}, {"radius_mm": -1.0})),
+    *((NormalisationConfig, {"window_mm": v}, "normalisation needs numbers above 0") for v in NAN_TOO),
+    (NormalisationConfig, {"noise_hu": -1.0}, "normalisation needs numbers above 0"),
+    *((KeypointConfig, {"sigma_mm": v}, "sigma_mm") for v in NAN_TOO),
+    *(
+        (KeypointConfig, {name: v}, name)
+        for name, v in (("count", 49), ("separation_mm", -1.0), ("brightest_hu", -1e3))
+    ),
+    *((MeanField, {"couplings": v}, "couplings") for v in ((), (0.1, -0.1))),
+    *((kind, {"data_weight": v}, "data_weight") for kind in (MeanField, Independent) for v in NAN_TOO),
+    *((PhantomConfig, {name: v}, "Phantom") for name, v in PHANTOMS),
+    *((FitConfig, {"rate": v}, "training.rate must be positive") for v in NAN_TOO),
+    *((FitConfig, {name: v}, f"training.{name} must be positive") for name, v in (("steps", 0), ("patience", -1))),
+    (MaskConfig, {"closing_mm": 0.0}, "must be positive"),
+    (MaskConfig, {"gas_hu": -300.0}, "below air_hu"),
+]
+
+
+@pytest.mark.parametrize(("kind", "wrong", "message"), OUT_OF_RANGE)
+def test_a_setting_out_of_range_is_refused_wherever_it_is_made(kind, wrong, message):
+    with pytest.raises(ValueError, match=message):
+        kind(**wrong)
 
 
 def test_settings_without_a_level_are_refused():

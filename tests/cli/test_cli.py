@@ -98,6 +98,12 @@ def test_the_program_tells_its_verbs_and_its_version(tmp_path, capsys):
         ("evaluate", "--fixed-landmarks --moving-landmarks --landmarks --fixed --moving --fixed-mask --json mm"),
         ("phantom", "--seed --spacing LPS jacobian.nii.gz"),
         ("demo", "--seed comparison.png"),
+        (
+            "study",
+            "MANIFEST|FOLDER --workers --devices --device --dask --resume --case --preset --config --regulariser",
+        ),
+        ("compare", "STUDY_A STUDY_B Wilcoxon mm"),
+        ("train", "OUT/NAME.csv"),
     ],
 )
 def test_every_verb_explains_itself(verb, told, capsys):
@@ -311,7 +317,7 @@ def wrong(place):
     image(place / "film.nii.gz", np.stack([ct[:9, :9, :9]] * 2))
     image(place / "broken.nii.gz", np.where(ct > 0, np.nan, ct).astype(np.float32))
     image(place / "constant.nii.gz", np.full((9, 9, 9), 7, np.float32))
-    image(place / "tissue.nii.gz", np.random.default_rng(1).normal(40, 10, (30, 30, 30)).astype(np.float32))
+    image(place / "tissue.nii.gz", np.random.default_rng(1).normal(40, 10, (40, 40, 40)).astype(np.float32))
     mask = sitk.ReadImage(str(place / MASKS[1]))
     sitk.WriteImage(mask * 0, str(place / "empty.nii.gz"))
     sitk.WriteImage(mask[1:, :, :], str(place / "shorter.nii.gz"))

@@ -368,9 +368,3 @@ def test_records_of_other_counts_are_refused(generator):
     costs, graph = noisy_costs(generator, 12)
     with pytest.raises(ValueError, match="same keypoints needed, got 12, 12 and 11"):
         CostCubes(costs, graph, still(Keypoints(costs.keypoints.points_mm[:11])))
-
-
-@pytest.mark.parametrize("smoothness", [-0.1, math.nan])
-def test_a_negative_smoothness_of_displacements_is_refused(smoothness):
-    with pytest.raises(ValueError, match="smoothness of displacements must be at least 0"):
-        CubeConfig(smoothness=smoothness)

@@ -220,21 +220,6 @@ def test_the_costs_are_left_as_they_were_and_float32_stays_float32(regulariser, 
     assert torch.allclose(found.vectors_mm.double(), regulariser(costs, graph).vectors_mm, atol=1e-2)
 
 
-@pytest.mark.parametrize(
-    ("regulariser", "wrong"),
-    [
-        (MeanField, {"data_weight": 0.0}),
-        (MeanField, {"couplings": ()}),
-        (MeanField, {"couplings": (0.1, -0.1)}),
-        (Independent, {"data_weight": -1.0}),
-        (Independent, {"data_weight": float("nan")}),
-    ],
-)
-def test_settings_out_of_range_are_refused_by_name(regulariser, wrong):
-    with pytest.raises(ValueError, match=next(iter(wrong))):
-        regulariser(**wrong)
-
-
 def test_each_name_has_a_regulariser_at_every_level():
     for level in INHALE_EXHALE.levels:
         kinds = {name_of(level.regulariser(name)) for name in REGULARISERS}

@@ -4,9 +4,9 @@ import json
 import re
 import shutil
 import sys
-from html.parser import HTMLParser
 
 import pytest
+from support.pages import Page
 from support.program import load, one_line, rows
 from support.report_study import FAILURE, HOSTILE, NAMES, make_study
 
@@ -18,40 +18,6 @@ pytest.importorskip("PIL", reason="needs the extra [report]")
 from graphreg.study.report import FOLDERS, heading, shown, write_report  # noqa: E402  # after the skip
 from graphreg.study.report_contents import read_errors, read_study  # noqa: E402  # after the skip
 from graphreg.study.report_plots import Errors, box_plot, cumulative_plot  # noqa: E402  # after the skip
-
-
-class Page(HTMLParser):
-    """Elements, texts of table cells, and what was opened and not closed."""
-
-    VOID = {"meta", "link", "img", "input"}
-
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.open, self.cells, self.texts = [], [], [], []
-        self.feed(text)
-        self.close()
-
-    def count(self, kind):
-        """How many elements there are of a class."""
-        return sum(attributes.get("class") == kind for _, attributes in self.tags)
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-        if tag == "td":
-            self.cells.append([dict(attributes).get("data-value"), ""])
-
-    def handle_startendtag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.texts.append(data)
-        if "td" in self.open:
-            self.cells[-1][1] += data
 
 
 def page_of(study):
