@@ -51,12 +51,9 @@ def test_a_text_overrides_what_it_names_and_nothing_else():
     assert changed == expected != INHALE_EXHALE
 
 
-def test_an_empty_text_changes_nothing():
+def test_an_empty_text_changes_nothing_and_whole_numbers_become_floats():
     assert override(INHALE_EXHALE, "") == INHALE_EXHALE
     assert override(INHALE_EXHALE, "[levels.coarse]\n[mask]\n") == INHALE_EXHALE
-
-
-def test_whole_numbers_are_taken_for_lengths_and_become_floats():
     changed = override(INHALE_EXHALE, "field_spacing_mm = 3\nwindow_hu = [-1000, 0]")
     assert repr((changed.field_spacing_mm, changed.window_hu)) == "(3.0, (-1000.0, 0.0))"
 
@@ -86,7 +83,7 @@ def test_every_setting_of_a_preset_can_be_written_down_and_read_back(name):
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_presets_go_from_coarse_to_fine(name):
+def test_presets_go_from_coarse_to_fine_in_label_steps_of_whole_voxels(name):
     levels = preset(name).levels
     spacings = [level.spacing_mm for level in levels]
     radii = [level.costs.radius_mm for level in levels]
@@ -95,10 +92,6 @@ def test_presets_go_from_coarse_to_fine(name):
         assert values == sorted(values, reverse=True)
     for coarse, fine in zip(levels, levels[1:], strict=False):
         assert fine.costs.radius_mm >= coarse.costs.step_mm  # what one label of the level before leaves is in reach
-
-
-@pytest.mark.parametrize("name", PRESETS)
-def test_label_steps_of_presets_are_whole_voxels(name):
     for level in preset(name).levels:
         assert (level.costs.step_mm / level.spacing_mm) % 1 == 0
         assert (level.costs.radius_mm / level.costs.step_mm) % 1 == 0
@@ -200,16 +193,10 @@ def test_a_setting_out_of_range_is_refused_wherever_it_is_made(kind, wrong, mess
         kind(**wrong)
 
 
-def test_settings_without_a_level_are_refused():
+def test_settings_without_a_level_and_an_unknown_preset_are_refused_and_settings_cannot_change_unseen():
     with pytest.raises(ValueError, match="at least one level"):
         replace(INHALE_EXHALE, levels=())
-
-
-def test_an_unknown_preset_is_refused_with_the_names_there_are():
     with pytest.raises(ValueError, match="preset must be one of inhale-exhale, .*got 'other'"):
         preset("other")
-
-
-def test_settings_cannot_change_unseen():
     with pytest.raises(AttributeError):
         setattr(INHALE_EXHALE, "regulariser", "none")  # noqa: B010  # which no checker of types lets pass

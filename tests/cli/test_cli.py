@@ -73,12 +73,14 @@ def shift(tmp_path):
 # help
 
 
-def test_the_program_tells_its_verbs_and_its_version(tmp_path, capsys):
+def test_the_program_tells_its_verbs_and_its_version_and_helps_without_arguments(tmp_path, capsys):
     code, out, err = program("--help", cwd=tmp_path)
     assert (code, err) == (0, "")
     assert all(f"\n  {verb} " in out for verb in ("register", "invert", "export", "ventilation", "demo"))
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"graphreg {graphreg.__version__}\n"
+    assert main([]) == 0
+    assert "Usage: graphreg" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -110,11 +112,6 @@ def test_every_verb_explains_itself(verb, told, capsys):
     assert main([verb, "--help"]) == 0
     help_text = " ".join(capsys.readouterr().out.split())
     assert all(word in help_text for word in told.split())
-
-
-def test_without_arguments_the_program_helps(capsys):
-    assert main([]) == 0
-    assert "Usage: graphreg" in capsys.readouterr().out
 
 
 # phantom

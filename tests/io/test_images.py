@@ -90,7 +90,7 @@ def test_a_mask_is_true_where_the_file_is_not_zero_and_may_be_in_another_format(
     assert torch.equal(read_mask(tmp_path / "labels.mha", read_volume(tmp_path / "image.nii.gz").grid), labels > 0)
 
 
-def test_a_pair_keeps_each_image_with_its_own_mask(tmp_path, generator):
+def test_a_pair_keeps_each_image_with_its_own_mask_and_is_refused_with_masks_swapped(tmp_path, generator):
     fixed, moving = noise(OBLIQUE, generator), noise(PLAIN, generator)
     for name, volume in (("fixed", fixed), ("moving", moving)):
         write_volume(volume, tmp_path / f"{name}.mha")
@@ -102,6 +102,12 @@ def test_a_pair_keeps_each_image_with_its_own_mask(tmp_path, generator):
     assert torch.equal(present(pair.moving_mask), moving.data > 0)
     pair = read_pair(paths[0], paths[1], moving_mask=paths[3])
     assert pair.fixed_mask is None and torch.equal(present(pair.moving_mask), moving.data > 0)
+    for name, grid in (("fixed", PLAIN), ("moving", LONGER)):
+        write_volume(noise(grid, generator), tmp_path / f"{name}.mha")
+        write_volume((grid, torch.ones(grid.shape) > 0), tmp_path / f"{name}_mask.mha")
+    paths = [tmp_path / f"{name}.mha" for name in ("fixed", "moving", "moving_mask", "fixed_mask")]
+    with pytest.raises(InputError, match=r"moving_mask.mha: a mask on the grid of .*fixed.mha"):
+        read_pair(*paths)
 
 
 def test_a_series_in_four_dimensions_of_one_volume_is_that_volume(tmp_path):
@@ -133,15 +139,6 @@ def test_a_mask_that_is_empty_or_elsewhere_is_refused_with_both_names(tmp_path, 
         read_mask(tmp_path / "mask.nii.gz", PLAIN, "ct.nii")
     assert str(error.value).startswith(f"{tmp_path / 'mask.nii.gz'}: ")
     assert all(word in str(error.value) for word in words)
-
-
-def test_a_pair_with_the_masks_swapped_is_refused(tmp_path, generator):
-    for name, grid in (("fixed", PLAIN), ("moving", LONGER)):
-        write_volume(noise(grid, generator), tmp_path / f"{name}.mha")
-        write_volume((grid, torch.ones(grid.shape) > 0), tmp_path / f"{name}_mask.mha")
-    paths = [tmp_path / f"{name}.mha" for name in ("fixed", "moving", "moving_mask", "fixed_mask")]
-    with pytest.raises(InputError, match=r"moving_mask.mha: a mask on the grid of .*fixed.mha"):
-        read_pair(*paths)
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other_and_a_finished_one_replaces_it(tmp_path):

@@ -103,28 +103,22 @@ def test_keypoints_are_written_with_the_agreed_header_and_read_as_landmarks(tmp_
     assert read_landmarks(path).moving_mm.tolist() == [[4, 5, 6]]
 
 
-def test_two_lists_make_pairs_in_their_order(tmp_path):
+def test_two_lists_make_pairs_in_their_order_and_of_different_length_are_refused(tmp_path):
     write_points(tmp_path / "fixed.csv", torch.tensor([[1.0, 2, 3], [4, 5, 6]]))
     write_points(tmp_path / "moving.fcsv", torch.tensor([[7.0, 8, 9], [0, 1, 2]]))
     landmarks = read_landmark_lists(tmp_path / "fixed.csv", tmp_path / "moving.fcsv")
     assert landmarks.fixed_mm[1].tolist() == [4, 5, 6] and landmarks.moving_mm[1].tolist() == [0, 1, 2]
-
-
-def test_two_lists_of_different_length_are_refused(tmp_path):
     write_points(tmp_path / "fixed.csv", torch.zeros(2, 3))
     write_points(tmp_path / "moving.csv", torch.zeros(3, 3))
     with pytest.raises(InputError, match=r"moving.csv: 2 points as in .*fixed.csv needed, 3 found"):
         read_landmark_lists(tmp_path / "fixed.csv", tmp_path / "moving.csv")
 
 
-def test_a_missing_file_a_folder_and_bytes_are_refused(tmp_path):
+def test_a_missing_file_a_folder_and_bytes_are_refused_and_an_unknown_kind_is_not_written(tmp_path):
     (tmp_path / "image.csv").write_bytes(bytes(range(128, 256)))
     for name, found in (("none.csv", "nothing"), ("", "a folder"), ("image.csv", "bytes that are not text")):
         with pytest.raises(InputError, match=f"{found} found"):
             read_points(tmp_path / name)
-
-
-def test_an_unknown_kind_of_point_file_is_not_written(tmp_path):
     with pytest.raises(InputError, match="a name ending in .csv, .fcsv, .mrk.json needed, 'points.txt' found"):
         write_points(tmp_path / "points.txt", torch.zeros(1, 3))
     assert not list(tmp_path.iterdir())

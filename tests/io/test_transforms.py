@@ -30,14 +30,11 @@ def test_a_field_on_another_device_with_a_gradient_is_written(folder, device):
     assert torch.equal(read_transform(folder / "device.h5").displacement_mm, torch.ones(3, *OBLIQUE.shape))
 
 
-def test_a_name_of_another_kind_of_file_is_refused_before_anything_is_written(tmp_path):
+def test_writing_leaves_the_field_and_no_other_file_and_a_name_of_another_kind_is_refused_before(tmp_path):
     field = DenseField(OBLIQUE, torch.zeros(3, *OBLIQUE.shape))
     with pytest.raises(InputError, match="a name ending in .h5"):
         write_transform(field, tmp_path / "transform.nii.gz")
     assert not list(tmp_path.iterdir())
-
-
-def test_writing_leaves_the_field_and_no_other_file(tmp_path):
     field = DenseField(dataclasses.replace(OBLIQUE), torch.ones(3, *OBLIQUE.shape))
     write_transform(field, tmp_path / "new" / "transform.h5")
     assert torch.equal(field.displacement_mm, torch.ones(3, *OBLIQUE.shape))

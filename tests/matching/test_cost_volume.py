@@ -81,14 +81,11 @@ def test_what_lies_outside_a_mask_of_weights_does_not_count_in_a_patch(generator
     assert not torch.allclose(compare(fixed, moving, at, CONFIG).costs, compare(wall, moving, at, CONFIG).costs)
 
 
-def test_equal_weights_of_any_size_change_nothing(generator):
+def test_equal_weights_of_any_size_change_nothing_and_those_of_another_shape_are_refused(generator):
     fixed, moving = features(generator), features(generator)
     plain = compare(fixed, moving, keypoints_at(INDICES), CONFIG).costs
     equal = compare(fixed, moving, keypoints_at(INDICES), CONFIG, torch.full(GRID.shape, 7.0)).costs
     assert torch.allclose(equal, plain, atol=1e-12)
-
-
-def test_weights_of_another_shape_are_refused(generator):
     same = features(generator)
     with pytest.raises(ValueError, match=r"Patch weights must be \(14, 15, 17\), got \(2, 2, 2\)"):
         compare(same, same, keypoints_at(INDICES), CONFIG, torch.ones(2, 2, 2))
@@ -204,14 +201,11 @@ def test_a_patch_of_half_width_zero_is_the_keypoint_alone(generator):
     assert_loops(fixed, moving, CostConfig(radius_mm=3, step_mm=3, patch=0), [(0, 0, 0)])
 
 
-def test_rounding_makes_no_cost_negative(generator):
+def test_rounding_makes_no_cost_negative_and_a_keypoint_whose_patch_has_no_weight_costs_nothing(generator):
     same = FeatureVolume(GRID, torch.rand(4, *GRID.shape, generator=generator))
     every = [list(index) for index in itertools.product(range(3, 11), range(3, 12), range(3, 14))]
     costs = compare(same, same, keypoints_at(every), CostConfig(radius_mm=1.5, step_mm=1.5, patch=1)).costs
     assert costs.dtype == torch.float32 and costs.min() >= 0
-
-
-def test_a_keypoint_whose_patch_has_no_weight_costs_nothing_anywhere(generator):
     fixed, moving = features(generator), features(generator)
     nowhere = torch.zeros(GRID.shape)
     assert not compare(fixed, moving, keypoints_at(INDICES), CONFIG, nowhere).costs.any()

@@ -52,7 +52,7 @@ def test_work_is_begun_anew_in_smaller_parts_until_a_gpu_can_hold_them(parts, tr
     assert rows(1, GPU) == FILLING  # for whatever comes next
 
 
-def test_work_that_no_part_is_small_enough_for_fails_and_other_errors_are_not_tried_again():
+def test_work_begun_anew_in_smaller_parts_fails_where_none_is_small_enough_and_not_on_the_cpu():
     work, seen = full_until(math.inf)
     with pytest.raises(torch.cuda.OutOfMemoryError):
         in_smaller_parts(work)
@@ -65,9 +65,6 @@ def test_work_that_no_part_is_small_enough_for_fails_and_other_errors_are_not_tr
     with pytest.raises(ValueError):
         in_smaller_parts(wrong)
     assert seen.count("wrong") == 1
-
-
-def test_smaller_parts_do_not_reach_the_cpu():
     assert in_smaller_parts(lambda: rows(1, CPU)) == (chunks.CACHED, 1)
 
 

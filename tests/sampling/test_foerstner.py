@@ -54,14 +54,11 @@ def test_distinctiveness_is_one_over_the_trace_of_the_inverse_structure_tensor(v
         assert found[voxel].item() == pytest.approx(1 / np.trace(np.linalg.inv(tensor)), rel=1e-6)
 
 
-def test_distinctiveness_is_measured_per_squared_millimetre(volume):
+def test_distinctiveness_is_measured_per_squared_millimetre_and_mirrored_in_a_mirrored_image(volume):
     # twice the spacing: gradients halved, hence a quarter of the structure tensor and of 1 / tr(S^-1)
     wide = Grid(GRID.shape, (2.0, 3.0, 4.0))
     wider = distinctiveness(Volume(wide, volume.data), KeypointConfig(sigma_mm=2.8))
     assert torch.allclose(wider, distinctiveness(volume, CONFIG) / 4, rtol=1e-9)
-
-
-def test_a_mirrored_image_has_mirrored_distinctiveness(volume):
     for axis in range(3):
         mirrored = distinctiveness(Volume(GRID, volume.data.flip(axis)), CONFIG)
         assert torch.allclose(mirrored.flip(axis), distinctiveness(volume, CONFIG), rtol=1e-9)

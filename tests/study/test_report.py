@@ -56,7 +56,13 @@ def test_the_page_is_whole_and_small(text):
     assert len(set(ids)) == len(ids)
 
 
-def test_nothing_is_fetched(text):
+def test_names_are_text_and_nothing_else_and_nothing_is_fetched(text):
+    page = Page(text)
+    scripts = [attributes for tag, attributes in page.tags if tag == "script"]
+    assert scripts == [{"type": "application/json"}] * len(NAMES) + [{}]
+    assert HOSTILE in page.texts
+    assert "<b>" not in text
+    assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
     assert not re.search(r"https?:|//[a-z]+\.|@import|url\(|fetch\(|XMLHttp", re.sub(r"base64,[\w+/=]+", "", text))
     places = ("src", "href", "srcset", "action", "data", "xlink:href")
     inside = [value for _, attributes in Page(text).tags for name, value in attributes.items() if name in places]
@@ -64,15 +70,6 @@ def test_nothing_is_fetched(text):
     assert all(value.startswith(("#", "data:")) for value in inside)
     policy = next(a["content"] for tag, a in Page(text).tags if a.get("http-equiv") == "Content-Security-Policy")
     assert "default-src 'none'" in policy
-
-
-def test_names_are_text_and_nothing_else(text):
-    page = Page(text)
-    scripts = [attributes for tag, attributes in page.tags if tag == "script"]
-    assert scripts == [{"type": "application/json"}] * len(NAMES) + [{}]
-    assert HOSTILE in page.texts
-    assert "<b>" not in text
-    assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
 
 
 def test_the_table_holds_the_numbers_of_the_results(made, text):
@@ -190,7 +187,7 @@ def test_numbers_and_headings_are_readable():
     assert [heading(name) for name in names] == ["mean (mm)", "folding (%)", "above 5 mm", "mm", "landmark set"]
 
 
-def test_the_curve_of_four_errors_by_hand():
+def test_the_curve_of_four_errors_by_hand_and_boxes_that_escape_names():
     """Errors 0.1, 1, 1, 10 on a scale of 0.1 to 10 mm, 52 to 624 pixels: a decade is half of it."""
     drawing = cumulative_plot("s", {"c": Errors([9.0, 9.0, 9.0, 9.0], [0.1, 1.0, 1.0, 10.0])})
     (points,) = re.findall(r'points="([^"]*)" class="curve after"', drawing)
@@ -199,9 +196,6 @@ def test_the_curve_of_four_errors_by_hand():
     assert pairs[3] == (52 + 572 / 2, 135)  # half of them below the median
     assert pairs[-1] == (624, 14)
     assert re.findall(r">([\d.]+)</text>", drawing) == ["0.1", "0.2", "0.5", "1", "2", "5", "10"]
-
-
-def test_boxes_escape_names():
     drawing = box_plot("<i>", {HOSTILE: Errors([1.0], [0.0])})
     assert "<i>" not in drawing
     assert "<script" not in drawing
@@ -216,12 +210,9 @@ def test_errors_come_back_as_written(made):
     assert study.failures == {"gone": FAILURE}
 
 
-def test_a_study_without_anything_yet_is_a_page(tmp_path):
+def test_a_study_without_anything_yet_is_a_page_and_a_file_is_not_a_folder(tmp_path):
     (tmp_path / "study.json").write_text(json.dumps({"cases": [{"name": "first"}]}))
     assert "no result" in page_of(tmp_path)
-
-
-def test_a_file_is_not_a_folder(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="a file found"):
         read_study(tmp_path / "file")

@@ -41,11 +41,8 @@ LIMITS = {
 }
 
 
-def test_nothing_speaks_against_a_good_result():
+def test_nothing_speaks_against_a_good_result_and_every_sign_has_its_limits_here():
     assert doubts(GOOD) == ()
-
-
-def test_every_sign_has_its_limits_here():
     assert list(LIMITS) == list(SIGNS)
 
 
