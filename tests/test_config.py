@@ -2,12 +2,24 @@
 
 import tomllib
 from dataclasses import fields, is_dataclass, replace
+from typing import Any
 
 import pytest
 
+from graphreg.anatomy.lung_ct.mask import LungFinder
 from graphreg.config import RegistrationConfig, override
 from graphreg.presets import PRESETS, preset
 from graphreg.presets.lung_ct import INHALE_EXHALE
+from graphreg.features.mind_ssc import MindSSC
+from graphreg.features.normalised import NormalisedIntensities
+from graphreg.interpolation.thin_plate import ThinPlate
+from graphreg.matching.cost_volume import DisplacementSearch
+from graphreg.phantom import PhantomConfig
+from graphreg.refinement import CubeConfig
+from graphreg.refinement.descent import Descent
+from graphreg.regularisers import BeliefPropagation, Independent, MeanField
+from graphreg.sampling.foerstner import Foerstner
+from graphreg.training.settings import FitConfig
 
 
 def test_a_text_overrides_what_it_names_and_nothing_else():
@@ -41,12 +53,9 @@ def test_a_text_overrides_what_it_names_and_nothing_else():
     assert changed == expected != INHALE_EXHALE
 
 
-def test_an_empty_text_changes_nothing():
+def test_an_empty_text_changes_nothing_and_whole_numbers_become_floats():
     assert override(INHALE_EXHALE, "") == INHALE_EXHALE
     assert override(INHALE_EXHALE, "[levels.coarse]\n[mask]\n") == INHALE_EXHALE
-
-
-def test_whole_numbers_are_taken_for_lengths_and_become_floats():
     changed = override(INHALE_EXHALE, "field_spacing_mm = 3\nwindow_hu = [-1000, 0]")
     assert repr((changed.field_spacing_mm, changed.window_hu)) == "(3.0, (-1000.0, 0.0))"
 
@@ -76,7 +85,7 @@ def test_every_setting_of_a_preset_can_be_written_down_and_read_back(name):
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_presets_go_from_coarse_to_fine(name):
+def test_presets_go_from_coarse_to_fine_in_label_steps_of_whole_voxels(name):
     levels = preset(name).levels
     spacings = [level.spacing_mm for level in levels]
     radii = [level.matcher.radius_mm for level in levels]
@@ -85,10 +94,6 @@ def test_presets_go_from_coarse_to_fine(name):
         assert values == sorted(values, reverse=True)
     for coarse, fine in zip(levels, levels[1:], strict=False):
         assert fine.matcher.radius_mm >= coarse.matcher.step_mm  # what one label of the level before leaves is in reach
-
-
-@pytest.mark.parametrize("name", PRESETS)
-def test_label_steps_of_presets_are_whole_voxels(name):
     for level in preset(name).levels:
         assert (level.matcher.step_mm / level.spacing_mm) % 1 == 0
         assert (level.matcher.radius_mm / level.matcher.step_mm) % 1 == 0
@@ -154,16 +159,46 @@ def test_what_is_out_of_range_is_refused_with_its_name(toml, message):
         override(INHALE_EXHALE, toml)
 
 
-def test_settings_without_a_level_are_refused():
+KEYPOINTS = [("count", 49), ("separation_mm", -1.0), ("brightest_hu", -1000.0)]
+BELIEFS = ("data_weight", "slack_mm", "temperature")
+DESCENT = ("iterations", "rate_mm", "check_every")
+PHANTOMS = [("fixed_spacing_mm", (0.0, 2.5)), ("lift_mm", (30.0, 90.0)), ("noise_hu", -1.0), ("landmarks", 0)]
+NAN_TOO = (0, -1, float("nan"))
+OUT_OF_RANGE: list[tuple[Any, dict[str, Any], str]] = [
+    *((Descent, {name: v}, f"refinement {name} must be positive, got {v}") for v in NAN_TOO for name in DESCENT),
+    *((BeliefPropagation, {name: v}, name) for v in NAN_TOO for name in ("data_weight", "slack_mm", "temperature")),
+    *((CubeConfig, {"smoothness": v}, "smoothness of displacements must be at least 0") for v in NAN_TOO[1:]),
+    *((ThinPlate, {name: -1.0}, "spline") for name in ("smoothness_mm", "lattice_mm")),
+    (ThinPlate, {"smoothness_mm": float("nan")}, "spline"),
+    *((DisplacementSearch, w, "cost") for w in ({"step_mm": 0.0}, {"radius_mm": 1.0, "step_mm": 2.0}, {"patch": -1})),
+    *((MindSSC, wrong, "descriptor lengths") for wrong in ({"dilation_mm": 0.0}, {"radius_mm": -1.0})),
+    *((NormalisedIntensities, {"window_mm": v}, "normalisation needs numbers above 0") for v in NAN_TOO),
+    (NormalisedIntensities, {"noise_hu": -1.0}, "normalisation needs numbers above 0"),
+    *((Foerstner, {"sigma_mm": v}, "sigma_mm") for v in NAN_TOO),
+    *(
+        (Foerstner, {name: v}, name)
+        for name, v in (("count", 49), ("separation_mm", -1.0), ("brightest_hu", -1e3))
+    ),
+    *((MeanField, {"couplings": v}, "couplings") for v in ((), (0.1, -0.1))),
+    *((kind, {"data_weight": v}, "data_weight") for kind in (MeanField, Independent) for v in NAN_TOO),
+    *((PhantomConfig, {name: v}, "Phantom") for name, v in PHANTOMS),
+    *((FitConfig, {"rate": v}, "training.rate must be positive") for v in NAN_TOO),
+    *((FitConfig, {name: v}, f"training.{name} must be positive") for name, v in (("steps", 0), ("patience", -1))),
+    (LungFinder, {"closing_mm": 0.0}, "must be positive"),
+    (LungFinder, {"gas_hu": -300.0}, "below air_hu"),
+]
+
+
+@pytest.mark.parametrize(("kind", "wrong", "message"), OUT_OF_RANGE)
+def test_a_setting_out_of_range_is_refused_wherever_it_is_made(kind, wrong, message):
+    with pytest.raises(ValueError, match=message):
+        kind(**wrong)
+
+
+def test_settings_without_a_level_and_an_unknown_preset_are_refused_and_settings_cannot_change_unseen():
     with pytest.raises(ValueError, match="at least one level"):
         replace(INHALE_EXHALE, levels=())
-
-
-def test_an_unknown_preset_is_refused_with_the_names_there_are():
     with pytest.raises(ValueError, match="preset must be one of inhale-exhale, .*got 'other'"):
         preset("other")
-
-
-def test_settings_cannot_change_unseen():
     with pytest.raises(AttributeError):
         setattr(INHALE_EXHALE, "regulariser", "none")  # noqa: B010  # which no checker of types lets pass

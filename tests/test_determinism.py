@@ -10,13 +10,13 @@ from support.problems import noise
 from support.program import ENVIRONMENT, LIGHT, PROGRAM, SETTINGS, scans_of
 
 from graphreg.config import override
-from graphreg.core.grid import Grid
-from graphreg.core.records import Displacements, FeatureVolume, Keypoints
-from graphreg.interpolation.thin_plate import ThinPlate
-from graphreg.io import read_pair
-from graphreg.io.datasets import Case, DataSet
-from graphreg.pipeline import register
 from graphreg.presets import preset
+from graphreg.core.grid import Grid
+from graphreg.core.records import Displacements, FeatureVolume, ImagePair, Keypoints
+from graphreg.interpolation.thin_plate import ThinPlate
+from graphreg.io.datasets import Case, DataSet
+from graphreg.phantom import PhantomConfig, make_phantom
+from graphreg.pipeline import register
 from graphreg.refinement.feature_difference import FeatureDifference
 from graphreg.runtime import chunks
 from graphreg.study.runner import run_study
@@ -69,8 +69,10 @@ def test_an_objective_of_many_points_is_the_same_for_any_number_of_threads(gener
     assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
 
 
-def test_what_is_worked_on_at_once_changes_a_motion_by_rounding_only(coarser, monkeypatch):
-    pair = read_pair(*scans_of(coarser)[:2])
+def test_what_is_worked_on_at_once_changes_a_motion_by_rounding_only(monkeypatch):
+    coarse = PhantomConfig(fixed_spacing_mm=(5.0, 6.0), moving_spacing_mm=(5.0, 5.5), vessel_spacing_mm=15.0)
+    scans = make_phantom(1, coarse).pair
+    pair = ImagePair(scans.fixed, scans.moving)
     config = replace(QUICK, refinement=(replace(dense("ncc"), spacing_mm=4.0),))
     whole = register(pair, config=config)
     monkeypatch.setattr(chunks, "CACHED", 1 << 13)

@@ -83,15 +83,12 @@ def test_nothing_is_compared_where_nothing_is_published(tmp_path, capsys, name, 
     assert row.split()[-5:] == [str(count), "landmarks", "6.44", "-", "-"]
 
 
-def test_bad_input_is_told_after_the_table(copd, capsys):
+def test_bad_input_is_told_after_the_table_also_a_damaged_file_and_an_unknown_folder(copd, capsys):
     (copd / "copd1_300_eBH_xyz_r1.txt").write_text("1 1 3\n4 1 6\n")
     assert check(copd) == 2
     said = capsys.readouterr()
     assert said.out.splitlines()[2].startswith("copd1 ")
     assert said.err == "graphreg: copd1: 1 of 2 moving points (landmarks) lie outside the moving image\n"
-
-
-def test_a_damaged_file_and_an_unknown_folder_are_bad_input(copd, capsys):
     (copd / "copd1_iBHCT.img").write_bytes(b"short")
     assert check(copd) == 2
     assert "120 bytes (4 x 3 x 5 voxels of two bytes) needed, 5 bytes found" in capsys.readouterr().err

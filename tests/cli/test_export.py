@@ -36,12 +36,9 @@ def test_every_layout_holds_the_motion_on_the_grid_of_the_fixed_image(here, capf
     assert names(here / "new") == {name}
 
 
-def test_without_an_image_the_field_keeps_its_own_grid(here):
+def test_without_an_image_the_field_keeps_its_own_grid_and_one_beyond_the_field_is_told(here, capfd):
     assert main(["export", "transform.h5", "-o", "field.nrrd", "--as", "itk"]) == 0
     assert sitk.ReadImage("field.nrrd").GetSize() == LARGER.shape[::-1]
-
-
-def test_an_image_beyond_the_field_is_told(here, capfd):
     write_transform(affine_field(OBLIQUE, MATRIX, OFFSET_MM), here / "transform.h5")
     assert main(["export", "transform.h5", "-o", "field.nrrd", "--as", "slicer", "--fixed", "moving.nii.gz"]) == 0
     said = "warning: moving.nii.gz reaches beyond the field, whose border value goes on there\n"

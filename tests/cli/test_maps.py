@@ -99,10 +99,13 @@ def test_smoothing_evens_the_map_and_leaves_the_volumes(here):
     assert found[1][1] == found[0][1]
 
 
-def test_jacobian_says_nothing_of_masks_that_it_was_not_given(here, capsys):
+def test_folding_is_no_error_where_the_jacobian_alone_is_asked_for_and_masks_not_given_are_not_told_of(here, capsys):
     assert main([*JACOBIAN, *MASKS[:2]]) == 0
     assert "ratio" not in capsys.readouterr().out
     assert "volume_consistency" not in load(here / "out/jacobian.json")
+    mirror()
+    assert main([*JACOBIAN, *MASKS]) == 0
+    assert "folding 100.000 %" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("fixed_is_inhale", [True, False])
@@ -223,12 +226,6 @@ def test_bad_input_is_told_in_one_line_and_nothing_is_written(here, capsys, spoi
     refused(here, arguments, line, capsys)
 
 
-def test_folding_is_no_error_where_the_jacobian_is_all_that_is_asked_for(here, capsys):
-    mirror()
-    assert main([*JACOBIAN, *MASKS]) == 0
-    assert "folding 100.000 %" in capsys.readouterr().out
-
-
 def test_a_folder_with_files_of_others_is_left_alone(here, capsys):
     (here / "out").mkdir()
     (here / "out/regions.csv").write_text("mine")
@@ -257,12 +254,13 @@ def lightness(colours):
     return np.where(luminance > 0.008856, 116 * np.cbrt(luminance) - 16, 903.3 * luminance)
 
 
-def test_colours_grow_evenly_lighter_or_from_both_ends_to_white():
+def test_colours_grow_evenly_lighter_or_from_both_ends_to_white_and_every_digit_has_its_own_shape():
     sequential, diverging = (lightness(colour_map(kind).numpy()) for kind in (False, True))
     assert sequential.shape == (256,) and (np.diff(sequential) > 0).all()
     assert np.diff(sequential).max() < 3 * np.diff(sequential).mean()
     assert (np.diff(diverging[:128]) > 0).all() and (np.diff(diverging[128:]) < 0).all()
     assert np.abs(diverging - diverging[::-1]).max() < 5
+    assert len(set(GLYPHS)) == len(SIGNS) == len(GLYPHS)
 
 
 def test_limits_leave_out_the_tails_and_diverging_ones_are_as_far_on_both_sides():
@@ -281,7 +279,3 @@ def test_a_map_colours_the_lungs_alone_beside_its_limits():
     assert colours == {(0, 0, 0), (190, 173, 28)}  # three quarters of the lightest, over black
     bar = pixels[:, -60:]
     assert torch.allclose(bar[len(bar) // 2, 10], colour_map(False)[127], atol=0.02)
-
-
-def test_every_digit_has_its_own_shape():
-    assert len(set(GLYPHS)) == len(SIGNS) == len(GLYPHS)

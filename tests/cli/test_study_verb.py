@@ -100,14 +100,6 @@ def test_wrong_input_is_one_line_and_nothing_is_made(case, here, capfd):
     assert not (here / "left").exists()
 
 
-def test_both_verbs_explain_themselves(capsys):
-    options = "--workers --devices --device --dask --resume --case --preset --config --regulariser"
-    for verb, told in (("study", f"MANIFEST|FOLDER {options}"), ("compare", "STUDY_A STUDY_B Wilcoxon mm")):
-        assert main([verb, "--help"]) == 0
-        help_text = " ".join(capsys.readouterr().out.split())
-        assert all(word in help_text for word in told.split())
-
-
 def test_amounts_of_resources_have_names():
     assert amounts(["GPU=1", "MEMORY=4e9"]) == {"GPU": 1.0, "MEMORY": 4e9} and amounts(None) == {}
 

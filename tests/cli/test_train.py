@@ -57,12 +57,6 @@ def test_training_leaves_weights_losses_and_samples(here):
     assert weights.training["held_out_loss_mm"] == pytest.approx(float(row["validation_mm"]), abs=1e-4)
 
 
-def test_the_help_tells_where_the_losses_are(here, capsys):
-    assert main(["train", "--help"]) == 0
-    told = " ".join(capsys.readouterr().out.split())
-    assert "OUT/NAME.csv" in told and (here / "out" / "coarse-middle.csv").is_file()
-
-
 def test_trained_weights_register(here):
     own = TINY.replace("keypoints", 'graphregnet.weights = "out/coarse-middle.safetensors"\nkeypoints')
     (here / "own.toml").write_text(own)

@@ -46,22 +46,24 @@ def test_neighbouring_voxels_are_one_spacing_apart(grid):
     assert steps.norm(dim=1).flip(0).tolist() == pytest.approx(grid.spacing_mm, abs=1e-9)
 
 
-def test_linear_sampling_agrees_with_scipy(generator):
+def test_linear_sampling_agrees_with_scipy_and_keeps_the_shape_of_the_points(generator):
     data = torch.randn(2, *OBLIQUE.shape, generator=generator, dtype=torch.float64)
     points_mm = points_inside(OBLIQUE, 200, generator)
     where = OBLIQUE.to_index(points_mm).T.numpy()
     expected = np.stack([map_coordinates(channel, where, order=1) for channel in data.numpy()])
     assert torch.allclose(sample(data, OBLIQUE, points_mm), torch.from_numpy(expected), atol=1e-10)
+    data = torch.randn(2, *OBLIQUE.shape, generator=generator, dtype=torch.float64)
+    points_mm = points_inside(OBLIQUE, 24, generator)
+    flat = sample(data, OBLIQUE, points_mm)
+    for shape in ((24, 1), (4, 6), (2, 3, 4)):
+        assert torch.equal(sample(data, OBLIQUE, points_mm.reshape(*shape, 3)), flat.reshape(2, *shape))
 
 
-def test_voxel_centres_sample_to_the_voxels(generator):
+def test_voxel_centres_sample_to_the_voxels_and_the_nearest_invents_no_label(generator):
     data = torch.randn(1, *OBLIQUE.shape, generator=generator, dtype=torch.float64)
     for nearest in (False, True):
         values = sample(data, OBLIQUE, OBLIQUE.points_mm(data), nearest=nearest)
         assert torch.allclose(values, data, atol=1e-9)
-
-
-def test_nearest_sampling_invents_no_label():
     labels = torch.tensor([1.0, 5.0]).reshape(1, 1, 1, 2)
     grid = Grid((1, 1, 2), (1.0, 1.0, 1.0))
     assert sample(labels, grid, tensor([0.4, 0, 0], [0.6, 0, 0]), nearest=True).tolist() == [[1, 5]]
@@ -74,9 +76,12 @@ def test_beyond_the_grid_the_border_goes_on_or_a_value_is_given():
     assert sample(data, PLAIN, far, outside=-1000).tolist() == [[-1000, -1000]]
 
 
-def test_a_grid_contains_half_a_voxel_around_its_centres():
+def test_a_grid_contains_half_a_voxel_around_its_centres_with_the_very_border():
     inside = PLAIN.contains(tensor([9.6, 19.1, 28.6], [9.4, 20, 30], [13.4, 24.9, 34.4], [13.6, 24, 33]))
     assert inside.tolist() == [True, False, True, False]
+    low, high = tensor(9.5, 19, 28.5), tensor(13.5, 25, 34.5)  # half a voxel beyond the outer centres
+    points_mm = torch.stack((low, high, low - 1e-4, high + 1e-4, high, low)).reshape(3, 2, 3)
+    assert PLAIN.contains(points_mm).tolist() == [[True, True], [False, False], [True, True]]
 
 
 def test_points_of_a_slab_are_part_of_all_points():
@@ -175,20 +180,6 @@ def test_a_grid_is_upright_up_to_a_thousandth_of_a_turn(turn, upright):
         assert dataclasses.replace(PLAIN, direction=direction).is_upright == upright
     mirrored = ((-1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
     assert not dataclasses.replace(PLAIN, direction=mirrored).is_upright
-
-
-def test_the_very_border_of_a_grid_is_inside_and_answers_keep_the_shape_of_the_points():
-    low, high = tensor(9.5, 19, 28.5), tensor(13.5, 25, 34.5)  # half a voxel beyond the outer centres
-    points_mm = torch.stack((low, high, low - 1e-4, high + 1e-4, high, low)).reshape(3, 2, 3)
-    assert PLAIN.contains(points_mm).tolist() == [[True, True], [False, False], [True, True]]
-
-
-def test_samples_keep_the_shape_of_the_points(generator):
-    data = torch.randn(2, *OBLIQUE.shape, generator=generator, dtype=torch.float64)
-    points_mm = points_inside(OBLIQUE, 24, generator)
-    flat = sample(data, OBLIQUE, points_mm)
-    for shape in ((24, 1), (4, 6), (2, 3, 4)):
-        assert torch.equal(sample(data, OBLIQUE, points_mm.reshape(*shape, 3)), flat.reshape(2, *shape))
 
 
 def test_mask_points_are_where_the_voxels_are_and_exact_on_a_turned_grid():

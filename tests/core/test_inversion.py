@@ -3,7 +3,7 @@ import torch
 from support.problems import LARGER, MATRIX, OBLIQUE, affine_field, points_inside
 
 from graphreg.core.grid import Grid
-from graphreg.core.inversion import inconsistency_mm, inverse_consistent, invert, pull_back
+from graphreg.core.inversion import inconsistency_mm, invert, inverse_consistent, pull_back
 from graphreg.core.records import DenseField
 
 IDENTITY = torch.eye(3, dtype=torch.float64)
@@ -98,47 +98,38 @@ def test_slabs_do_not_change_the_inverse(monkeypatch):
     assert torch.allclose(whole.error_mm, parts.error_mm, atol=1e-12)
 
 
-def test_pulling_back_leaves_two_fifths_of_the_way_at_every_step_through_a_translation(generator):
+def test_pulling_back_leaves_two_fifths_of_the_way_at_every_step_and_finds_what_inversion_finds(generator):
     goal_mm = points_inside(OBLIQUE, 20, generator).reshape(4, 5, 3)
     for steps, left in ((0, 1.0), (1, 0.4), (3, 0.064)):
         found = pull_back(lambda x: x + SHIFT_MM, goal_mm, goal_mm, steps)
         assert torch.allclose(found, goal_mm - (1 - left) * SHIFT_MM, atol=1e-9)
-
-
-def test_pulling_back_finds_what_inversion_finds(generator):
     field, goal_mm = about_centre(MATRIX), points_inside(OBLIQUE, 50, generator)
     found = pull_back(field, goal_mm, goal_mm, 40)
     assert torch.allclose(field(found), goal_mm, atol=1e-4)
 
 
-def test_a_map_and_its_inverse_are_consistent():
+def test_a_map_and_its_inverse_are_consistent_and_meet_in_the_map():
     mask = torch.ones(OBLIQUE.shape) > 0
     forward, backward = about_centre(MATRIX), invert(about_centre(MATRIX), OBLIQUE).field
     apart = inconsistency_mm(backward, forward, mask, OBLIQUE)
     assert apart.shape == (OBLIQUE.voxels,) and apart.max() < 0.006
+    # the inverse over all of LARGER knows where the points of OBLIQUE went
+    forward = about_centre(MATRIX, OBLIQUE)
+    backward = invert(about_centre(MATRIX), LARGER).field
+    assert torch.allclose(inverse_consistent(forward, backward).displacement_mm, forward.displacement_mm, atol=0.02)
 
 
-def test_two_equal_translations_are_inconsistent_by_twice_their_length():
+def test_inconsistency_is_measured_at_the_fixed_voxels_of_the_mask_and_of_equal_translations_twice_their_length():
     mask = torch.zeros(OBLIQUE.shape) > 0
     mask[2, 3, 4:7] = True
     field = shift(LARGER, torch.tensor([2.0, -1.0, 2.0]).double())
     assert inconsistency_mm(field, field, mask, OBLIQUE).tolist() == pytest.approx([6.0] * 3, abs=1e-3)
-
-
-def test_inconsistency_is_measured_at_the_fixed_voxels_of_the_mask():
     # forward by 3 where x is 5, by 1 elsewhere; backward by -1 everywhere: 2 mm apart there alone
     mask = torch.zeros(LINE.shape) > 0
     mask[1, 1, [4, 5, 6]] = True
     forward = along_x(lambda x: torch.where(x == 5, 3.0, 1.0))
     backward = along_x(lambda x: -torch.ones_like(x))
     assert inconsistency_mm(forward, backward, mask, LINE).tolist() == pytest.approx([0, 2, 0], abs=1e-5)
-
-
-def test_a_map_meets_its_inverse_in_itself():
-    # the inverse over all of LARGER knows where the points of OBLIQUE went
-    forward = about_centre(MATRIX, OBLIQUE)
-    backward = invert(about_centre(MATRIX), LARGER).field
-    assert torch.allclose(inverse_consistent(forward, backward).displacement_mm, forward.displacement_mm, atol=0.02)
 
 
 def test_two_translations_meet_half_way_where_the_second_leads_and_the_first_stands_alone_beyond():

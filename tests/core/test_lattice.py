@@ -20,13 +20,10 @@ def test_cubic_interpolation_agrees_with_the_natural_spline_of_scipy(generator):
     assert np.allclose((cubic(9, where) @ samples).numpy(), expected, atol=1e-10)
 
 
-def test_linear_interpolation_worked_by_hand():
+def test_linear_interpolation_worked_by_hand_of_which_nothing_is_left_half_a_voxel_beyond_the_ends():
     where = torch.tensor([-3.0, 0.0, 0.25, 1.5, 2.0, 2.4, 9.0], dtype=torch.float64)
     samples = torch.tensor([10.0, 20.0, 40.0], dtype=torch.float64)
     assert (linear(3, where) @ samples).tolist() == [10, 10, 12.5, 30, 40, 40, 40]
-
-
-def test_half_a_voxel_beyond_the_ends_nothing_is_left():
     where = torch.tensor([-0.51, -0.5, 0.0, 2.5, 2.51], dtype=torch.float64)
     samples = torch.tensor([10.0, 20.0, 40.0], dtype=torch.float64)
     assert (linear_within(3, where) @ samples).tolist() == [0, 10, 10, 40, 0]

@@ -44,7 +44,11 @@ def test_resampling_agrees_with_scipy_on_oblique_grids(generator, outside, order
     assert np.allclose(found.numpy(), expected, atol=1e-7)
 
 
-def test_beyond_the_border_the_border_goes_on_or_a_value_is_given(generator):
+def test_without_motion_an_image_stays_itself_and_beyond_its_border_that_goes_on_or_a_value_is_given(generator):
+    volume = noise(OBLIQUE, generator)
+    # single precision at 300 mm leaves 1e-4 of a voxel, hence of steps of up to 2500 HU
+    assert torch.allclose(resample(volume, OBLIQUE, identity).data, volume.data, atol=0.5)
+    assert torch.equal(resample(volume, OBLIQUE, identity, nearest=True).data, volume.data)
     volume = noise(OBLIQUE, generator)
 
     def far(points_mm):
@@ -52,13 +56,6 @@ def test_beyond_the_border_the_border_goes_on_or_a_value_is_given(generator):
 
     assert resample(volume, OBLIQUE, far, outside=-1024.0).data.unique().tolist() == [-1024.0]
     assert set(resample(volume, OBLIQUE, far).data.unique().tolist()) <= set(volume.data.unique().tolist())
-
-
-def test_without_motion_an_image_on_its_own_grid_stays_itself(generator):
-    volume = noise(OBLIQUE, generator)
-    # single precision at 300 mm leaves 1e-4 of a voxel, hence of steps of up to 2500 HU
-    assert torch.allclose(resample(volume, OBLIQUE, identity).data, volume.data, atol=0.5)
-    assert torch.equal(resample(volume, OBLIQUE, identity, nearest=True).data, volume.data)
 
 
 def test_an_image_stored_otherwise_looks_the_same(generator):
@@ -75,7 +72,7 @@ def test_nearest_keeps_labels(generator):
     assert set(resample(labels, OBLIQUE, pushed, outside=0.0, nearest=True).data.unique().tolist()) == {0, 7, 14, 21}
 
 
-def test_a_mask_moves_with_its_image_and_ends_at_the_border():
+def test_a_mask_moves_with_its_image_ends_at_the_border_and_halfway_between_its_last_voxel_and_the_next():
     # by hand: the moving mask holds x = 10, 11 and 12 mm, hence the fixed one x = 7, 8 and 9 mm
     grid = Grid((3, 3, 8), (1.0, 1.0, 1.0), (10.0, 0.0, 0.0))
     mask = torch.zeros(3, 3, 8, dtype=torch.bool)
@@ -84,9 +81,6 @@ def test_a_mask_moves_with_its_image_and_ends_at_the_border():
     assert moved.dtype == torch.bool
     assert moved.any(0).any(0).tolist() == [False, False, True, True, True, False, False, False]
     assert moved.all(0).all(0).tolist() == moved.any(0).any(0).tolist()
-
-
-def test_the_edge_of_a_mask_lies_halfway_between_its_last_voxel_and_the_next():
     grid = Grid((2, 2, 8), (2.0, 2.0, 2.0))
     mask = torch.zeros(2, 2, 8, dtype=torch.bool)
     mask[:, :, :3] = True  # up to x = 4 mm; the next voxel is at 6 mm

@@ -15,7 +15,7 @@ from graphreg.core.foreign import grid_of as grid_in
 from graphreg.core.grid import Grid
 from graphreg.core.records import DenseField, Volume
 from graphreg.core.resampling import resample
-from graphreg.io import InputError
+from graphreg.io import InputError, write_transform
 from graphreg.io.exports import LAYOUTS, write_field
 
 TURNED = ((0.0, 0.0, 1.0), (-1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
@@ -67,11 +67,19 @@ def test_learn2reg_counts_each_point_on_the_grid_of_its_own_image(tmp_path):
     assert voxels_of(tmp_path / "disp_0001_0002.nii.gz")[1, 1, 1] == pytest.approx([1.0, -0.75, 9.0], abs=1e-5)
 
 
-@pytest.mark.parametrize(("layout", "suffix"), FILES)
+def written(field, path, layout):
+    """The transform of ITK that a file holds."""
+    if layout == "h5":
+        write_transform(field, path)
+        return sitk.ReadTransform(str(path))
+    write_field(field, path, layout)
+    return sitk.DisplacementFieldTransform(sitk.ReadImage(str(path), sitk.sitkVectorFloat64))
+
+
+@pytest.mark.parametrize(("layout", "suffix"), [*FILES, ("h5", "h5")])
 def test_itk_moves_a_point_by_the_components_x_y_z_whatever_the_direction(tmp_path, layout, suffix):
     path = tmp_path / f"field.{suffix}"
-    write_field(constant(FIXED, 1.0, 2.0, 3.0), path, layout)
-    transform = sitk.DisplacementFieldTransform(sitk.ReadImage(str(path), sitk.sitkVectorFloat64))
+    transform = written(constant(FIXED, 1.0, 2.0, 3.0), path, layout)
     assert transform.TransformPoint((13.0, 19.0, 32.0)) == pytest.approx((14.0, 21.0, 35.0))
 
 
@@ -129,14 +137,14 @@ def test_voxels_of_learn2reg_come_back_as_mm_on_any_two_grids(folder, fixed, mov
     assert (again.displacement_mm - field.displacement_mm).abs().max() < 2e-3  # mm; float32 of up to 2000 voxels
 
 
-@given(grids, st.integers(0, 2**31), st.sampled_from(FILES))
+@pytest.mark.parametrize("file", [*FILES, ("h5", "h5")])
+@given(grid=grids, seed=st.integers(0, 2**31))
 def test_itk_agrees_with_the_field_inside_its_grid(folder, grid, seed, file):
     layout, suffix = file
     generator = torch.Generator().manual_seed(seed)
     field = DenseField(grid, torch.randn(3, *grid.shape, generator=generator) * 10)
     path = folder / f"field_{suffix[-2:]}.{suffix}"  # ITK would take the voxels of a field.nii for field.nii.gz
-    write_field(field, path, layout)
-    transform = sitk.DisplacementFieldTransform(sitk.ReadImage(str(path), sitk.sitkVectorFloat64))
+    transform = written(field, path, layout)
     points_mm = points_inside(grid, 20, generator) * 0.98 + grid.corners_mm().mean(0) * 0.02
     moved_mm = torch.tensor([transform.TransformPoint(p) for p in points_mm.tolist()], dtype=torch.float64)
     assert torch.allclose(moved_mm, field(points_mm), atol=1e-2)  # the grid of NIfTI is some 1e-5 mm off

@@ -89,7 +89,7 @@ def test_an_oblique_image_is_shown_along_the_axes_of_the_patient(tmp_path):
     assert filled > 0.9  # an upright square; a turned one fills much less of its bounding box
 
 
-def test_before_stands_above_after(tmp_path):
+def test_before_stands_above_after_in_a_picture_that_is_a_png(tmp_path):
     grid = STORED["as usual"]
     fixed, apart = shaded(grid, [0.0] * 3, [40.0] * 3), shaded(grid, [20.0, 0.0, 0.0], [60.0, 40.0, 40.0])
     write_comparison(tmp_path / "both.png", fixed, apart, fixed, WINDOW)
@@ -98,9 +98,6 @@ def test_before_stands_above_after(tmp_path):
     both, before, after = (pixels(tmp_path / f"{name}.png") for name in ("both", "before", "after"))
     assert np.array_equal(both[: len(before)], before) and np.array_equal(both[-len(after) :], after)
     assert not np.array_equal(before, after)
-
-
-def test_a_picture_is_a_png(tmp_path):
     volume = shaded(STORED["as usual"], [0.0] * 3, [40.0] * 3)
     with pytest.raises(InputError, match="a name ending in .png"):
         write_overlay(tmp_path / "a.jpg", volume, volume, WINDOW)

@@ -6,10 +6,10 @@ import pytest
 import torch
 from support.problems import smooth_noise
 
-from graphreg.core.cubes import label_grid
 from graphreg.core.grid import Grid
 from graphreg.core.records import FeatureVolume, Keypoints
 from graphreg.features.mind_ssc import MindSSC
+from graphreg.core.cubes import label_grid
 from graphreg.matching.cost_volume import DisplacementSearch, patch_offsets
 from graphreg.runtime import chunks
 
@@ -47,37 +47,28 @@ CORNERS = [*itertools.product((-2, 2), repeat=3), (0, 0, 0)]
 INDICES = [[6, 7, 8], [0, 0, 0], [13, 14, 16], [5, 2, 15], [1, 12, 3]]
 
 
-@pytest.mark.parametrize("symmetric", [False, True])
-def test_costs_agree_with_loops_over_keypoints_labels_and_patch(generator, symmetric):
-    fixed, moving = features(generator), features(generator)
-    found = DisplacementSearch(radius_mm=6, step_mm=3, patch=1, symmetric=symmetric)(
-        fixed, moving, keypoints_at(INDICES)
-    )
-    assert found.costs.shape == (5, 5, 5, 5)
-    for n, voxel in enumerate(INDICES):
-        for label in itertools.product(range(5), repeat=3):
-            step = [2 * (k - 2) for k in label]
-            cost = plain_cost(fixed.data, moving.data, voxel, step, CORNERS)
-            if symmetric:
-                mirrored = [-s for s in step]
-                cost = (cost + plain_cost(moving.data, fixed.data, voxel, mirrored, CORNERS)) / 2
-            assert found.costs[(n, *label)].item() == pytest.approx(cost, abs=1e-12)
-
-
-@pytest.mark.parametrize("symmetric", [False, True])
-def test_weighted_costs_agree_with_loops(generator, symmetric):
-    fixed, moving = features(generator), features(generator)
-    weights = torch.rand(GRID.shape, generator=generator, dtype=torch.float64)
-    config = DisplacementSearch(radius_mm=3, step_mm=3, patch=1, symmetric=symmetric)
+def assert_loops(fixed, moving, config, patch, stride=2, weights=None):
+    """That the costs are those of loops over keypoints, labels and a patch."""
     found = config(fixed, moving, keypoints_at(INDICES), weights)
+    side = found.costs.shape[1]
+    assert found.costs.shape == (5, side, side, side)
     for n, voxel in enumerate(INDICES):
-        for label in itertools.product(range(3), repeat=3):
-            step = [2 * (k - 1) for k in label]
-            cost = plain_cost(fixed.data, moving.data, voxel, step, CORNERS, weights)
-            if symmetric:
+        for label in itertools.product(range(side), repeat=3):
+            step = [stride * (k - side // 2) for k in label]
+            cost = plain_cost(fixed.data, moving.data, voxel, step, patch, weights)
+            if config.symmetric:
                 mirrored = [-s for s in step]
-                cost = (cost + plain_cost(moving.data, fixed.data, voxel, mirrored, CORNERS, weights)) / 2
+                cost = (cost + plain_cost(moving.data, fixed.data, voxel, mirrored, patch, weights)) / 2
             assert found.costs[(n, *label)].item() == pytest.approx(cost, abs=1e-12)
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+@pytest.mark.parametrize(("radius_mm", "weighted"), [(6, False), (3, True)])
+def test_costs_agree_with_loops_over_keypoints_labels_and_patch(generator, symmetric, radius_mm, weighted):
+    fixed, moving = features(generator), features(generator)
+    weights = torch.rand(GRID.shape, generator=generator, dtype=torch.float64) if weighted else None
+    config = DisplacementSearch(radius_mm=radius_mm, step_mm=3, patch=1, symmetric=symmetric)
+    assert_loops(fixed, moving, config, CORNERS, weights=weights)
 
 
 def test_what_lies_outside_a_mask_of_weights_does_not_count_in_a_patch(generator):
@@ -91,14 +82,11 @@ def test_what_lies_outside_a_mask_of_weights_does_not_count_in_a_patch(generator
     assert not torch.allclose(CONFIG(fixed, moving, at).costs, CONFIG(wall, moving, at).costs)
 
 
-def test_equal_weights_of_any_size_change_nothing(generator):
+def test_equal_weights_of_any_size_change_nothing_and_those_of_another_shape_are_refused(generator):
     fixed, moving = features(generator), features(generator)
     plain = CONFIG(fixed, moving, keypoints_at(INDICES)).costs
     equal = CONFIG(fixed, moving, keypoints_at(INDICES), torch.full(GRID.shape, 7.0)).costs
     assert torch.allclose(equal, plain, atol=1e-12)
-
-
-def test_weights_of_another_shape_are_refused(generator):
     same = features(generator)
     with pytest.raises(ValueError, match=r"Patch weights must be \(14, 15, 17\), got \(2, 2, 2\)"):
         CONFIG(same, same, keypoints_at(INDICES), torch.ones(2, 2, 2))
@@ -168,13 +156,8 @@ def test_what_is_worked_on_at_once_does_not_change_the_costs(generator, symmetri
 def test_costs_of_a_whole_patch_agree_with_loops_whatever_the_label_step(generator, step_mm):
     fixed, moving = features(generator), features(generator)
     config = DisplacementSearch(radius_mm=step_mm, step_mm=step_mm, patch=1, full_patch=True)
-    found = config(fixed, moving, keypoints_at(INDICES))
     stride = round(step_mm / 1.5)
-    patch = list(itertools.product((-stride, 0, stride), repeat=3))
-    for n, voxel in enumerate(INDICES):
-        for label in itertools.product(range(3), repeat=3):
-            cost = plain_cost(fixed.data, moving.data, voxel, [stride * (k - 1) for k in label], patch)
-            assert found.costs[(n, *label)].item() == pytest.approx(cost, abs=1e-12)
+    assert_loops(fixed, moving, config, list(itertools.product((-stride, 0, stride), repeat=3)), stride)
 
 
 def test_a_keypoint_between_voxels_is_that_of_the_nearest_voxel(generator):
@@ -216,21 +199,14 @@ def test_patches_are_body_centred_lattices_of_1_9_35_and_91_samples():
 
 def test_a_patch_of_half_width_zero_is_the_keypoint_alone(generator):
     fixed, moving = features(generator), features(generator)
-    costs = DisplacementSearch(radius_mm=3, step_mm=3, patch=0)(fixed, moving, keypoints_at(INDICES)).costs
-    for n, voxel in enumerate(INDICES):
-        for label in itertools.product(range(3), repeat=3):
-            cost = plain_cost(fixed.data, moving.data, voxel, [2 * (k - 1) for k in label], [(0, 0, 0)])
-            assert costs[(n, *label)].item() == pytest.approx(cost, abs=1e-12)
+    assert_loops(fixed, moving, DisplacementSearch(radius_mm=3, step_mm=3, patch=0), [(0, 0, 0)])
 
 
-def test_rounding_makes_no_cost_negative(generator):
+def test_rounding_makes_no_cost_negative_and_a_keypoint_whose_patch_has_no_weight_costs_nothing(generator):
     same = FeatureVolume(GRID, torch.rand(4, *GRID.shape, generator=generator))
     every = [list(index) for index in itertools.product(range(3, 11), range(3, 12), range(3, 14))]
     costs = DisplacementSearch(radius_mm=1.5, step_mm=1.5, patch=1)(same, same, keypoints_at(every)).costs
     assert costs.dtype == torch.float32 and costs.min() >= 0
-
-
-def test_a_keypoint_whose_patch_has_no_weight_costs_nothing_anywhere(generator):
     fixed, moving = features(generator), features(generator)
     nowhere = torch.zeros(GRID.shape)
     assert not CONFIG(fixed, moving, keypoints_at(INDICES), nowhere).costs.any()
@@ -253,9 +229,3 @@ def test_an_anisotropic_or_turned_grid_is_refused(generator, grid):
     same = features(generator, grid)
     with pytest.raises(ValueError, match="isotropic grid along the LPS axes"):
         CONFIG(same, same, keypoints_at(INDICES, grid))
-
-
-@pytest.mark.parametrize("wrong", [{"step_mm": 0.0}, {"radius_mm": 1.0, "step_mm": 2.0}, {"patch": -1}])
-def test_settings_out_of_range_are_refused(wrong):
-    with pytest.raises(ValueError, match="cost"):
-        DisplacementSearch(**wrong)

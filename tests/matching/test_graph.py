@@ -67,10 +67,13 @@ def test_neighbours_follow_a_relabelling_of_the_points(points_mm, generator):
     assert torch.equal(order[nearest_scipy(points_mm[order], 5)], nearest_scipy(points_mm, 5)[order])
 
 
-def test_every_keypoint_hears_k_others(points_mm):
+def test_every_keypoint_hears_k_others_and_without_neighbours_there_are_no_edges(points_mm):
     graph = NearestNeighbours()(Keypoints(points_mm))
     assert graph.edge_index[1].bincount().tolist() == [10] * 300
     assert (graph.edge_index[0] != graph.edge_index[1]).all()
+    graph = NearestNeighbours(neighbours=0)(Keypoints(points_mm))
+    assert graph.edge_index.shape == (2, 0)
+    assert graph.typical_mm == 1
 
 
 def test_as_many_neighbours_as_keypoints_are_refused(points_mm):
@@ -78,9 +81,3 @@ def test_as_many_neighbours_as_keypoints_are_refused(points_mm):
         NearestNeighbours(neighbours=5)(Keypoints(points_mm[:5]))
     with pytest.raises(ValueError, match="neighbours must be at least 0, got -1"):
         NearestNeighbours(neighbours=-1)
-
-
-def test_without_neighbours_there_are_no_edges(points_mm):
-    graph = NearestNeighbours(neighbours=0)(Keypoints(points_mm))
-    assert graph.edge_index.shape == (2, 0)
-    assert graph.typical_mm == 1

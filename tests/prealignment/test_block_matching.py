@@ -16,7 +16,8 @@ from graphreg.core.protocols import Subject
 from graphreg.core.records import CostVolume, Keypoints, Volume
 from graphreg.core.resampling import resample, resample_mask
 from graphreg.features.intensities import Intensities
-from graphreg.matching.cost_volume import label_grid
+from graphreg.core.cubes import label_grid
+
 from graphreg.prealignment.block_matching import BlockMatching, best_shifts_mm, trimmed
 from graphreg.sampling.lattice import Lattice
 

@@ -9,9 +9,9 @@ from support.problems import OBLIQUE, bowl, costs_of, noisy_costs, points_inside
 from graphreg.core.grid import Grid, sample
 from graphreg.core.records import CostVolume, Displacements, FeatureVolume, KeypointGraph, Keypoints
 from graphreg.matching.graph import NearestNeighbours
+from graphreg.refinement import CostCubes, CubeConfig, Comparison, FeatureDifference
 from graphreg.refinement.descent import Descent, minimise
 from graphreg.refinement.feature_difference import Comparison, FeatureDifference, bending, diffusion, linearised
-from graphreg.refinement.keypoints import CostCubes, KeypointRefinement
 
 GRID = Grid((17, 19, 21), (2.0, 2.0, 2.0), (-30.0, 15.0, 200.0))
 SHIFT_MM = torch.tensor([0.8, -0.5, 0.3], dtype=torch.float64)
@@ -323,14 +323,6 @@ def test_a_keypoint_without_confidence_follows_its_neighbours():
         assert (found.parameters[1:] - true_mm).norm(dim=1).max() < 0.3
 
 
-def test_beyond_the_cube_costs_go_on_as_at_its_border():
-    points_mm = torch.tensor([[0.0, 0.0, 0.0], [5.0, 0.0, 0.0]], dtype=torch.float64)
-    costs, graph = costs_of(bowl(0 * points_mm), points_mm, neighbours=1)
-    objective = CostCubes(costs, graph, still(costs.keypoints))
-    near, far = (objective(torch.tensor([[x, 0.0, 0.0]] * 2).double()).item() for x in (12.0, 40.0))
-    assert far == pytest.approx(near) == pytest.approx(0.05 * 4**2)
-
-
 def test_the_gradient_of_keypoints_follows_their_order(generator):
     costs, graph = noisy_costs(generator, 20)
     confidence = 0.1 + 0.9 * torch.rand(20, generator=generator, dtype=torch.float64)
@@ -357,20 +349,19 @@ def test_the_gradient_of_cubes_is_that_of_the_value(generator):
     assert torch.autograd.gradcheck(CostCubes(costs, graph, still(costs.keypoints)), parameters.requires_grad_())
 
 
-def test_keypoints_without_neighbours_descend_in_their_own_cubes():
+def test_keypoints_without_neighbours_descend_in_their_own_cubes_beyond_which_costs_go_on_as_at_the_border():
     points_mm = torch.tensor([[0.0, 0.0, 0.0], [9.0, 0.0, 0.0]], dtype=torch.float64)
     costs, graph = costs_of(bowl(points_mm.new_tensor([[3.0, 0.0, 0.0], [0.0, -3.0, 0.0]])), points_mm, neighbours=0)
     objective = CostCubes(costs, graph, still(costs.keypoints))
     assert objective(points_mm.new_tensor([[3.0, 0.0, 0.0], [0.0, -3.0, 0.0]])).item() == pytest.approx(0, abs=1e-12)
+    points_mm = torch.tensor([[0.0, 0.0, 0.0], [5.0, 0.0, 0.0]], dtype=torch.float64)
+    costs, graph = costs_of(bowl(0 * points_mm), points_mm, neighbours=1)
+    objective = CostCubes(costs, graph, still(costs.keypoints))
+    near, far = (objective(torch.tensor([[x, 0.0, 0.0]] * 2).double()).item() for x in (12.0, 40.0))
+    assert far == pytest.approx(near) == pytest.approx(0.05 * 4**2)
 
 
 def test_records_of_other_counts_are_refused(generator):
     costs, graph = noisy_costs(generator, 12)
     with pytest.raises(ValueError, match="same keypoints needed, got 12, 12 and 11"):
         CostCubes(costs, graph, still(Keypoints(costs.keypoints.points_mm[:11])))
-
-
-@pytest.mark.parametrize("smoothness", [-0.1, math.nan])
-def test_a_negative_smoothness_of_displacements_is_refused(smoothness):
-    with pytest.raises(ValueError, match="smoothness of displacements must be at least 0"):
-        KeypointRefinement(smoothness=smoothness)

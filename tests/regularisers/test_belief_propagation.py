@@ -1,6 +1,5 @@
 """Min-sum messages against exhaustive searches; trees worked by hand."""
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -11,7 +10,6 @@ from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 from graphreg.core.records import KeypointGraph, Keypoints
 from graphreg.matching.graph import NearestNeighbours
 from graphreg.regularisers.belief_propagation import (
-    BeliefPropagation,
     depths,
     min_convolution,
     min_marginals,
@@ -112,10 +110,3 @@ def test_keypoints_at_one_place_still_make_a_tree():
     points = Keypoints(torch.cat((torch.zeros(3, 3), torch.eye(3))))
     parents, _ = spanning_forest(graph := NearestNeighbours(neighbours=4)(points), graph.lengths_mm)
     assert (parents < 0).sum() == 1
-
-
-@pytest.mark.parametrize("name", ["data_weight", "slack_mm", "temperature"])
-@pytest.mark.parametrize("value", [0, -1, np.nan])
-def test_settings_out_of_range_are_refused_by_name(name, value):
-    with pytest.raises(ValueError, match=name):
-        BeliefPropagation(**{name: value})

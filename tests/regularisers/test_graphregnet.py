@@ -214,14 +214,11 @@ def test_weights_that_cannot_be_used_end_the_program_with_one_line(harm, saved, 
 # the weights that ship
 
 
-def test_what_ships_is_small_and_sound():
+def test_what_ships_is_small_and_sound_and_says_how_it_was_trained():
     assert sum(path.stat().st_size for path in SHIPPED.values()) < 400e3
     for name in SHIPPED:
         network = load(name, CPU)
         assert not network.training and all(bool(p.isfinite().all()) for p in network.parameters())
-
-
-def test_what_ships_says_how_it_was_trained():
     for path in SHIPPED.values():
         assert {"seed", "steps"} <= read_weights(path).training.keys()
 
@@ -234,16 +231,14 @@ def scene_of(generator, step_mm, radius_mm, count=200):
 
 
 @pytest.mark.parametrize(("step_mm", "radius_mm"), [(3.0, 18.0), (6.0, 48.0)])
-def test_clean_minima_are_followed_within_half_a_label_step(step_mm, radius_mm, generator):
+def test_clean_minima_are_followed_and_a_keypoint_misled_among_coherent_neighbours_is_corrected(
+    step_mm, radius_mm, generator
+):
     points_mm, truth_mm = scene_of(generator, step_mm, radius_mm)
     costs = bowl(truth_mm, radius_mm, step_mm, depth=0.03).clamp_max(0.2) + 0.03
     found = GraphRegNet(weights="coarse")(*costs_of(costs, points_mm, 12, radius_mm, step_mm))
     assert truth_mm.abs().max() < radius_mm
     assert (found.vectors_mm - truth_mm).abs().max() < step_mm / 2
-
-
-@pytest.mark.parametrize(("step_mm", "radius_mm"), [(3.0, 18.0), (6.0, 48.0)])
-def test_a_keypoint_misled_among_coherent_neighbours_is_corrected(step_mm, radius_mm, generator):
     points_mm, truth_mm = scene_of(generator, step_mm, radius_mm)
     misled = int(points_mm.norm(dim=1).argmin())  # in their middle
     costs = bowl(truth_mm, radius_mm, step_mm, depth=0.03).clamp_max(0.2) + 0.03
@@ -273,14 +268,11 @@ def errors_mm(found: Displacements, truth_mm):
     return (found.vectors_mm - truth_mm).norm(dim=1)
 
 
-def test_the_motion_of_a_phantom_is_found_far_better_than_by_keypoints_alone(phantom_costs):
+def test_the_motion_of_a_phantom_is_found_far_better_than_by_keypoints_alone_and_the_network_knows_where(phantom_costs):
     costs, graph, truth_mm = phantom_costs
     alone, together = (errors_mm(LEVEL.regulariser(name)(costs, graph), truth_mm) for name in ("none", "graphregnet"))
     assert together.mean() < 0.5 * alone.mean()
     assert together.mean() < 2.0 and together.quantile(0.9) < 4.0
-
-
-def test_the_network_is_surer_of_keypoints_that_it_gets_right(phantom_costs):
     costs, graph, truth_mm = phantom_costs
     found = GraphRegNet(weights="coarse")(costs, graph)
     errors, order = errors_mm(found, truth_mm), found.confidence.argsort()

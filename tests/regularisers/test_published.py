@@ -133,16 +133,13 @@ def test_the_network_bears_a_single_keypoint(problem, generator):
     assert all(bool(part.isfinite().all()) for part in found)
 
 
-def test_enlarged_maps_are_interpolated_between_labels_and_smoothed_there(generator):
+def test_enlarged_maps_are_interpolated_and_smoothed_and_costs_are_seen_with_their_smoothed_selves(generator, problem):
     coarse = torch.randn(3, 1, 7, 7, 7, generator=generator, dtype=torch.float64)
     fine, smooth = published.enlarged(coarse, 13).unbind(1)
     oracle = F.interpolate(coarse, size=(13, 13, 13), mode="trilinear", align_corners=True)[:, 0]
     assert torch.equal(fine[:, ::2, ::2, ::2], coarse[:, 0])
     assert torch.allclose(fine, oracle, atol=1e-12)
     assert torch.allclose(smooth, gaussian(oracle, (1.0, 1.0, 1.0)), atol=1e-12)
-
-
-def test_costs_are_seen_along_with_their_smoothed_selves(problem):
     own, smooth = published.with_smoothed(problem[0]).unbind(1)
     assert torch.allclose(smooth, gaussian(own, (1.0, 1.0, 1.0)), atol=1e-12)
 

@@ -56,18 +56,12 @@ def test_the_network_follows_a_relabelling_of_keypoints(problem, network, genera
     assert not agree(there, here)
 
 
-def test_moving_the_world_changes_nothing(problem, network):
+def test_moving_or_scaling_the_world_or_shuffling_the_edges_changes_nothing(problem, network, generator):
     costs, points_mm, edges = problem
     moved_mm = points_mm + points_mm.new_tensor([120.0, -80.0, -300.0])
     assert agree(network(costs, moved_mm, edges, STEP_MM), network(*problem, STEP_MM))
-
-
-def test_only_distances_relative_to_the_typical_one_matter(problem, network):
     costs, points_mm, edges = problem
     assert agree(network(costs, 2.5 * points_mm, edges, STEP_MM), network(*problem, STEP_MM))
-
-
-def test_the_order_of_the_edges_changes_nothing(problem, network, generator):
     costs, points_mm, edges = problem
     shuffled = edges[:, torch.randperm(edges.shape[1], generator=generator)]
     assert agree(network(costs, points_mm, shuffled, STEP_MM), network(*problem, STEP_MM))
@@ -195,7 +189,7 @@ def test_consensus_of_no_stiffness_follows_an_affine_motion_exactly(voting):
 # sums over labels
 
 
-def test_expectation_is_the_sum_over_all_labels(generator):
+def test_expectation_is_the_sum_over_all_labels_and_bears_a_centre_far_beyond_them(generator):
     likelihood = torch.rand(5, 7, 7, 7, generator=generator, dtype=torch.float64)
     coupling = torch.tensor([0.0, 0.01, 0.1, 1.0, 30.0]).double()
     centre_mm = 4 * torch.randn(5, 3, generator=generator, dtype=torch.float64)
@@ -208,24 +202,18 @@ def test_expectation_is_the_sum_over_all_labels(generator):
         spread = (q * (offsets_mm - expected).square().sum(1)).sum()
         assert (mean[n] - expected).abs().max() < 1e-9
         assert (variance[n] - spread).abs() < 1e-9
-
-
-def test_expectation_bears_a_centre_far_beyond_the_labels():
     likelihood = torch.ones(1, 3, 3, 3)
     mean, variance, _ = expectation(likelihood, 2.0, torch.tensor([1e3]), torch.tensor([[500.0, -500.0, 0.0]]))
     assert mean.tolist() == [[2.0, -2.0, 0.0]] and variance.item() < 1e-6
 
 
-def test_costs_are_looked_up_in_x_y_z():
+def test_costs_are_looked_up_in_x_y_z_linear_between_labels_and_beyond_them_those_of_the_border():
     # by hand: cost 100 z + 10 y + x at index (z, y, x) of 5 labels per axis; displacement (1, 0, -1) in (x, y, z) is
     # index (1, 2, 3). Around it x varies slowest, z fastest
     z, y, x = torch.meshgrid(*[torch.arange(5.0)] * 3, indexing="ij")
     looks = around((100 * z + 10 * y + x)[None], torch.tensor([[1.0, 0.0, -1.0]]))
     assert looks.shape == (1, LOOKS)
     assert looks[0, [13, 0, 1, 3, 9, 26]].round(decimals=3).tolist() == [123, 12, 112, 22, 13, 234]
-
-
-def test_costs_between_labels_are_linear_and_beyond_them_those_of_the_border():
     z, y, x = torch.meshgrid(*[torch.arange(5.0).double()] * 3, indexing="ij")
     where = torch.tensor([[0.25, -0.5, 0.75], [2.0, 0.0, 0.0]]).double()
     looks = around((100 * z + 10 * y + x).expand(2, 5, 5, 5), where)

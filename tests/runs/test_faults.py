@@ -268,7 +268,7 @@ def test_the_second_of_two_at_once_ends_with_one_line_that_says_who_is_at_work(c
     assert err == f"graphreg: {out}: a folder in which no other process works needed, found {holder}\n"
 
 
-def test_a_claim_leaves_nothing_and_ends_with_its_body(tmp_path):
+def test_a_claim_leaves_nothing_ends_with_its_body_and_waits_as_long_as_it_is_told(tmp_path):
     for _ in range(2):
         with claim(tmp_path / "a" / "b"):
             assert (tmp_path / "a" / "b" / LOCK).exists()
@@ -276,6 +276,8 @@ def test_a_claim_leaves_nothing_and_ends_with_its_body(tmp_path):
     with claim(tmp_path / "a" / "b"):
         (tmp_path / "a" / "b" / "result").write_text("")
     assert [path.name for path in (tmp_path / "a").rglob("*")] == ["b", "result"]
+    with claim(tmp_path), pytest.raises(InputError, match="no other process works"), claim(tmp_path, patience_s=0.2):
+        pass
 
 
 def die_with(folder):
@@ -308,11 +310,6 @@ def test_folders_that_come_and_go_are_never_two_processes_at_once(tmp_path):
     crew = [forked(take_turns, tmp_path / "out", tmp_path / "seen") for _ in range(3)]
     assert [ended(process) for process in crew] == [0, 0, 0]
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
-
-
-def test_a_claim_waits_as_long_as_it_is_told(tmp_path):
-    with claim(tmp_path), pytest.raises(InputError, match="no other process works"), claim(tmp_path, patience_s=0.2):
-        pass
 
 
 # signals

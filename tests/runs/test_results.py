@@ -96,14 +96,11 @@ def test_a_record_is_none_where_there_is_no_result_and_empty_where_it_is_damaged
     assert read_record(tmp_path) == {"seed": 3}
 
 
-def test_the_fingerprint_of_a_file_is_its_sha256_whatever_its_name(tmp_path):
-    for name in ("a.csv", "b.csv"):
-        (tmp_path / name).write_bytes(b"points")
-    assert fingerprint(tmp_path / "a.csv") == hashlib.sha256(b"points").hexdigest()
-    assert fingerprint(tmp_path / "a.csv") == fingerprint(tmp_path / "b.csv")
-
-
-def test_the_fingerprint_of_a_folder_is_that_of_its_files_alone(tmp_path):
+def test_the_fingerprint_of_a_file_is_its_sha256_whatever_its_name_and_that_of_a_folder_of_its_files_alone(tmp_path):
+    for name in ("a.nii", "b.nii"):
+        (tmp_path / name).write_bytes(b"voxels")
+    assert fingerprint(tmp_path / "a.nii") == hashlib.sha256(b"voxels").hexdigest()
+    assert fingerprint(tmp_path / "a.nii") == fingerprint(tmp_path / "b.nii")
     for folder, letters in (("one", "ab"), ("two", "xc")):
         (tmp_path / folder).mkdir()
         for name, content in zip(letters, (b"1", b"2"), strict=True):
@@ -112,9 +109,11 @@ def test_the_fingerprint_of_a_folder_is_that_of_its_files_alone(tmp_path):
     assert fingerprint(tmp_path / "one") == fingerprint(tmp_path / "two")
     (tmp_path / "two" / "c").write_bytes(b"3")
     assert fingerprint(tmp_path / "one") != fingerprint(tmp_path / "two")
+    with pytest.raises(InputError, match=r"ct\.nii: .* needed, nothing found"):
+        fingerprint(tmp_path / "ct.nii")
 
 
-@pytest.mark.parametrize("name", ["a.mhd", "a.nhdr", "a.hdr", "a.hdr.gz"])
+@pytest.mark.parametrize("name", ["a.mhd", "a.nhdr", "a.hdr"])
 def test_the_fingerprint_of_a_header_changes_with_the_voxels_beside_it(tmp_path, name, generator):
     image = sitk.GetImageFromArray(noise(OBLIQUE, generator).data.numpy())
     sitk.WriteImage(image, str(tmp_path / name))
@@ -122,11 +121,6 @@ def test_the_fingerprint_of_a_header_changes_with_the_voxels_beside_it(tmp_path,
     sitk.WriteImage(image + 1, str(tmp_path / name))
     assert (tmp_path / name).read_bytes() == header
     assert fingerprint(tmp_path / name) != before
-
-
-def test_a_missing_input_has_no_fingerprint(tmp_path):
-    with pytest.raises(InputError, match=r"ct\.nii: .* needed, nothing found"):
-        fingerprint(tmp_path / "ct.nii")
 
 
 def test_asking_whether_something_can_be_written_leaves_nothing_behind(tmp_path):

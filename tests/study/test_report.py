@@ -4,9 +4,9 @@ import json
 import re
 import shutil
 import sys
-from html.parser import HTMLParser
 
 import pytest
+from support.pages import Page
 from support.program import load, one_line, rows
 from support.report_study import FAILURE, HOSTILE, NAMES, make_study
 
@@ -18,40 +18,6 @@ pytest.importorskip("PIL", reason="needs the extra [report]")
 from graphreg.study.report import FOLDERS, heading, shown, write_report  # noqa: E402  # after the skip
 from graphreg.study.report_contents import read_errors, read_study  # noqa: E402  # after the skip
 from graphreg.study.report_plots import Errors, box_plot, cumulative_plot  # noqa: E402  # after the skip
-
-
-class Page(HTMLParser):
-    """Elements, texts of table cells, and what was opened and not closed."""
-
-    VOID = {"meta", "link", "img", "input"}
-
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.open, self.cells, self.texts = [], [], [], []
-        self.feed(text)
-        self.close()
-
-    def count(self, kind):
-        """How many elements there are of a class."""
-        return sum(attributes.get("class") == kind for _, attributes in self.tags)
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-        if tag == "td":
-            self.cells.append([dict(attributes).get("data-value"), ""])
-
-    def handle_startendtag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.texts.append(data)
-        if "td" in self.open:
-            self.cells[-1][1] += data
 
 
 def page_of(study):
@@ -90,7 +56,13 @@ def test_the_page_is_whole_and_small(text):
     assert len(set(ids)) == len(ids)
 
 
-def test_nothing_is_fetched(text):
+def test_names_are_text_and_nothing_else_and_nothing_is_fetched(text):
+    page = Page(text)
+    scripts = [attributes for tag, attributes in page.tags if tag == "script"]
+    assert scripts == [{"type": "application/json"}] * len(NAMES) + [{}]
+    assert HOSTILE in page.texts
+    assert "<b>" not in text
+    assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
     assert not re.search(r"https?:|//[a-z]+\.|@import|url\(|fetch\(|XMLHttp", re.sub(r"base64,[\w+/=]+", "", text))
     places = ("src", "href", "srcset", "action", "data", "xlink:href")
     inside = [value for _, attributes in Page(text).tags for name, value in attributes.items() if name in places]
@@ -98,15 +70,6 @@ def test_nothing_is_fetched(text):
     assert all(value.startswith(("#", "data:")) for value in inside)
     policy = next(a["content"] for tag, a in Page(text).tags if a.get("http-equiv") == "Content-Security-Policy")
     assert "default-src 'none'" in policy
-
-
-def test_names_are_text_and_nothing_else(text):
-    page = Page(text)
-    scripts = [attributes for tag, attributes in page.tags if tag == "script"]
-    assert scripts == [{"type": "application/json"}] * len(NAMES) + [{}]
-    assert HOSTILE in page.texts
-    assert "<b>" not in text
-    assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
 
 
 def test_the_table_holds_the_numbers_of_the_results(made, text):
@@ -224,7 +187,7 @@ def test_numbers_and_headings_are_readable():
     assert [heading(name) for name in names] == ["mean (mm)", "folding (%)", "above 5 mm", "mm", "landmark set"]
 
 
-def test_the_curve_of_four_errors_by_hand():
+def test_the_curve_of_four_errors_by_hand_and_boxes_that_escape_names():
     """Errors 0.1, 1, 1, 10 on a scale of 0.1 to 10 mm, 52 to 624 pixels: a decade is half of it."""
     drawing = cumulative_plot("s", {"c": Errors([9.0, 9.0, 9.0, 9.0], [0.1, 1.0, 1.0, 10.0])})
     (points,) = re.findall(r'points="([^"]*)" class="curve after"', drawing)
@@ -233,9 +196,6 @@ def test_the_curve_of_four_errors_by_hand():
     assert pairs[3] == (52 + 572 / 2, 135)  # half of them below the median
     assert pairs[-1] == (624, 14)
     assert re.findall(r">([\d.]+)</text>", drawing) == ["0.1", "0.2", "0.5", "1", "2", "5", "10"]
-
-
-def test_boxes_escape_names():
     drawing = box_plot("<i>", {HOSTILE: Errors([1.0], [0.0])})
     assert "<i>" not in drawing
     assert "<script" not in drawing
@@ -250,12 +210,9 @@ def test_errors_come_back_as_written(made):
     assert study.failures == {"gone": FAILURE}
 
 
-def test_a_study_without_anything_yet_is_a_page(tmp_path):
+def test_a_study_without_anything_yet_is_a_page_and_a_file_is_not_a_folder(tmp_path):
     (tmp_path / "study.json").write_text(json.dumps({"cases": [{"name": "first"}]}))
     assert "no result" in page_of(tmp_path)
-
-
-def test_a_file_is_not_a_folder(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="a file found"):
         read_study(tmp_path / "file")

@@ -23,12 +23,9 @@ def test_a_spread_leaves_out_what_is_not_known():
     assert spread([None]) is None and present(spread([1.0])).sd == 0.0
 
 
-def test_the_bootstrap_of_zeros_and_ones_is_binomial():
+def test_the_bootstrap_of_zeros_and_ones_is_binomial_seeded_and_needs_two_cases():
     low, high = present(bootstrap_interval([0.0] * 10 + [1.0] * 10))
     assert (low, high) == pytest.approx([binom.ppf(q, 20, 0.5) / 20 for q in (0.025, 0.975)])
-
-
-def test_the_bootstrap_is_seeded_and_needs_two_cases():
     values = [1.0, 2.0, 4.0, 8.0]
     assert bootstrap_interval(values, 3) == bootstrap_interval(values, 3)
     assert bootstrap_interval([2.0, 2.0]) == (2.0, 2.0)

@@ -196,16 +196,13 @@ def test_samples_survive_their_files(known, tmp_path, generator):
     assert [path.name for path in tmp_path.iterdir()] == ["0000-fine.safetensors"]
 
 
-def test_whole_pairs_are_held_out(tmp_path):
+def test_whole_pairs_are_held_out_of_few_the_last_and_one_is_too_few(tmp_path):
     names = [f"{n:04d}" for n in range(15)] + ["real_a-b"]
     files = [tmp_path / f"{name}-{level}.safetensors" for level in ("wide", "coarse") for name in names]
     learnt, held = split(files)
     assert sorted(learnt + held) == sorted(files)
     # by hand: the eighth and the sixteenth pair
     assert {file.stem for file in held} == {"0007-wide", "0007-coarse", "real_a-b-wide", "real_a-b-coarse"}
-
-
-def test_of_few_pairs_the_last_is_held_out_and_one_is_too_few(tmp_path):
     files = [tmp_path / f"000{n}-{level}.safetensors" for n in range(3) for level in ("wide", "coarse")]
     assert split(files)[1] == [files[5], files[4]]
     with pytest.raises(ValueError, match="at least 2 pairs, one of them held out, got 1"):
@@ -263,7 +260,7 @@ def determinant(motion, points_mm, step):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_no_breath_folds(seed, lungs_mm, measured):
+def test_no_breath_folds_and_its_inverse_leads_back(seed, lungs_mm, measured):
     breath = draw_breath(np.random.default_rng(seed), lungs_mm, measured)
     spacing = breath.grid.spacing_mm[0]
     nodes = breath.grid.to_mm(breath.grid.to_index(lungs_mm).round().unique(dim=0))
@@ -272,10 +269,6 @@ def test_no_breath_folds(seed, lungs_mm, measured):
     assert inside.min() > JACOBIAN[0] - 0.01 and inside.max() < JACOBIAN[1] + 0.01
     assert determinant(breath, lungs_mm, 1e-3).min() > 0  # between the nodes of its lattice too
     assert (breath(lungs_mm) - lungs_mm).norm(dim=1).mean() > 1
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_the_inverse_leads_back(seed, lungs_mm, measured):
     breath = draw_breath(np.random.default_rng(seed), lungs_mm, measured)
     off_mm = (invert(breath)(breath(lungs_mm)) - lungs_mm).norm(dim=1)
     assert off_mm.quantile(0.99) < 0.02
@@ -373,13 +366,10 @@ def test_a_run_that_was_interrupted_goes_on_as_if_nothing_had_happened(files, wh
     assert table[0] == "step,training_mm,validation_mm,rate" and len(table) == 3
 
 
-def test_a_run_that_is_done_does_nothing_more(files, whole, tmp_path):
+def test_a_run_that_is_done_does_nothing_more_and_a_checkpoint_of_another_network_is_refused(files, whole, tmp_path):
     whole.save(tmp_path / "checkpoint.pt")
     again = trained(CONFIG, [tmp_path / f"{n}-coarse.safetensors" for n in "ab"], tmp_path / "checkpoint.pt")
     assert again.step == 40 and fingerprint(again.best) == fingerprint(whole.best)
-
-
-def test_a_checkpoint_of_another_network_is_refused(files, whole, tmp_path):
     whole.save(tmp_path / "checkpoint.pt")
     other = FitConfig(settings=SMALL | {"features": 5}, steps=40)
     with pytest.raises(ValueError, match="checkpoint.pt: a checkpoint of the same settings needed, found others: "):
@@ -403,12 +393,6 @@ def test_a_network_learns_where_nothing_is_known_of_the_motion(tmp_path, generat
         start._check(split(paths)[1], 0.0)
     done = trained(config, paths, tmp_path / "checkpoint.pt")
     assert done.best_mm < start.best_mm
-
-
-@pytest.mark.parametrize(("name", "value"), [("steps", 0), ("rate", 0.0), ("rate", float("nan")), ("patience", -1)])
-def test_settings_out_of_range_are_refused_by_name(name, value):
-    with pytest.raises(ValueError, match=f"training.{name} must be positive"):
-        FitConfig(**{name: value})
 
 
 def test_a_shift_by_whole_labels_moves_the_least_cost_along():

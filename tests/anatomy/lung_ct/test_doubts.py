@@ -13,15 +13,6 @@ from graphreg.core.grid import Grid
 from graphreg.core.records import Volume
 
 GRID = Grid((24, 25, 26), (2.0, 2.0, 2.0))
-DOUBTS = LungCT().doubts
-
-
-def changed(**figures):
-    """The figures of a right pair with others in their place, be they of any pair or of lungs alone."""
-    lungs = {name: value for name, value in figures.items() if name in GOOD.anatomy}
-    others = {name: value for name, value in figures.items() if name not in lungs}
-    return replace(GOOD, anatomy=GOOD.anatomy | lungs, **others)
-
 
 # sign -> figures just within the limits, figures just beyond, what the reason names
 LIMITS = {
@@ -51,25 +42,22 @@ LIMITS = {
 }
 
 
-def test_nothing_speaks_against_a_good_result():
-    assert DOUBTS(GOOD) == ()
-
-
-def test_every_sign_has_its_limits_here():
+def test_nothing_speaks_against_a_good_result_and_every_sign_has_its_limits_here():
+    assert doubts(GOOD) == ()
     assert list(LIMITS) == list(SIGNS)
 
 
 @pytest.mark.parametrize("sign", LIMITS)
 def test_a_sign_speaks_beyond_its_limit_and_alone(sign):
     for within, beyond, named in LIMITS[sign]:
-        assert DOUBTS(changed(**within)) == ()
-        (doubt,) = DOUBTS(changed(**beyond))
+        assert doubts(replace(GOOD, **within)) == ()
+        (doubt,) = doubts(replace(GOOD, **beyond))
         assert doubt.sign == sign and named in doubt.reason and "\n" not in doubt.reason
 
 
 def test_what_is_not_a_number_is_never_trusted():
     for name in ("local_ncc", "seen_percent", "mask_dice", "mean_jacobian", "fixed_lung_median_hu", "similarity_after"):
-        assert DOUBTS(changed(**{name: float("nan")})), name
+        assert doubts(replace(GOOD, **{name: float("nan")})), name
 
 
 @pytest.fixture

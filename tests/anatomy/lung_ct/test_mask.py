@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from graphreg.anatomy.lung_ct.mask import LungFinder, LungsNotFoundError, find_lungs
+from graphreg.anatomy.lung_ct.mask import LungsNotFoundError, find_lungs
 from graphreg.core.grid import Grid
 from graphreg.core.records import Volume
 
@@ -119,10 +119,3 @@ def _water(grid: Grid) -> Tensor:
 def test_an_image_without_lung_is_refused(data: Tensor) -> None:
     with pytest.raises(LungsNotFoundError, match=r"needed at least 200 ml .* got 0 ml \(image range"):
         find_lungs(Volume(GRID, data))
-
-
-def test_settings_without_sense_are_refused() -> None:
-    with pytest.raises(ValueError, match="must be positive"):
-        LungFinder(closing_mm=0.0)
-    with pytest.raises(ValueError, match="below air_hu"):
-        LungFinder(gas_hu=-300.0)

@@ -59,7 +59,7 @@ def test_a_breath_is_as_large_seen_from_either_end():
     assert torch.allclose(breath_ratio(1 / jacobian, fixed_is_inhale=True), jacobian)
 
 
-def test_formulas_by_hand():
+def test_formulas_by_hand_and_a_doubled_mass_is_refused():
     inhale, exhale = torch.tensor([-800.0]), torch.tensor([-600.0])
     # 1000 * -200 / (-600 * 200): twice the volume at half the density, of which 0.6 was air
     assert hu_ventilation(inhale, exhale).item() == pytest.approx(5 / 3)
@@ -68,9 +68,6 @@ def test_formulas_by_hand():
     # a tenth more mass at inhale: 0.2 g/ml count as 0.18
     assert mass_corrected(inhale, 110.0, 100.0).item() == pytest.approx(-820)
     assert log_jacobian(torch.tensor([math.e, -1.0])).tolist() == pytest.approx([1, math.log(1e-9)])
-
-
-def test_a_doubled_mass_is_refused():
     with pytest.raises(ValueError, match="less than twice the mass .* found 200 against 100 g"):
         mass_corrected(torch.tensor([-800.0]), 200.0, 100.0)
 

@@ -174,7 +174,7 @@ def test_empty_end_slices_are_left_out_and_no_point_moves(copd):
     assert case.landmarks()["landmarks"].fixed_mm[0].tolist() == [0, 0, 10]
 
 
-def test_a_damaged_raw_file_is_refused_with_its_size(copd):
+def test_a_damaged_raw_file_is_refused_with_its_size_and_one_without_contrast_too(copd):
     path = copd / "copd1" / "copd1_eBHCT.img"
     path.write_bytes(path.read_bytes()[:-2])
     dataset = read_dataset(copd)
@@ -182,9 +182,6 @@ def test_a_damaged_raw_file_is_refused_with_its_size(copd):
     assert problems_of(dataset) == [f"copd1: {line}"]
     with pytest.raises(InputError, match=re.escape(line)):
         dataset.cases[0].read()
-
-
-def test_a_raw_file_without_contrast_is_refused(copd):
     np.zeros_like(RAW).tofile(copd / "copd1" / "copd1_iBHCT.img")
     with pytest.raises(InputError, match="an image with contrast needed, slices of one value each found"):
         read_dataset(copd).cases[0].read()
@@ -223,15 +220,12 @@ def test_lacking_and_double_files_of_dirlab_are_told_at_once(copd):
     )
 
 
-def test_the_tables_hold_what_is_published():
+def test_the_tables_hold_what_is_published_of_scans_found_by_name():
     assert COPD[9] == Scan((512, 512, 116), (0.664, 0.664, 2.5), 14.86)
     assert FOUR_D[6] == Scan((512, 512, 128), (0.97, 0.97, 2.5), 10.89)
     for scans, mean in ((FOUR_D, 8.46), (COPD, 23.36)):  # the means that papers give
         assert sorted(scans) == list(range(1, 11))
         assert sum(scan.identity_mm for scan in scans.values()) / 10 == pytest.approx(mean, abs=0.006)
-
-
-def test_published_scans_are_found_by_name():
     assert published_scan("copd9") is published_scan("DIR-Lab_COPD_09") is COPD[9]
     assert published_scan("4DCT_case10") is published_scan("4dct10") is FOUR_D[10]
     assert published_scan("case1") is published_scan("copd11") is published_scan("copd9_cropped") is None
@@ -258,23 +252,20 @@ def test_voxels_of_learn2reg_go_through_the_header_of_their_image(lungct, by):
     assert not problems_of(dataset)
 
 
-def test_a_half_pair_and_half_points_of_learn2reg_are_told_at_once(lungct):
+def test_two_lists_in_one_folder_a_half_pair_and_half_points_of_learn2reg_are_told(lungct):
     (lungct / "imagesTr" / "LungCT_0001_0001.nii.gz").unlink()
     (lungct / "landmarksTr" / "LungCT_0001_0000.csv").unlink()
     message = refusal(lungct)
     assert "LungCT_0001_0001.nii.gz: an image needed, nothing found; " in message
     assert "LungCT_0001_0000.csv: a file as for the other image needed, nothing found" in message
+    (lungct / "NLST_dataset.json").write_text("{}")
+    assert refusal(lungct).endswith("one *_dataset.json needed, 2 found")
 
 
 @pytest.mark.parametrize("content", ["no json", "[1]", '{"a": [{"fixed": 1, "moving": 2}]}', '{"a": [{"fixed": "b"}]}'])
 def test_a_list_of_learn2reg_that_is_none_is_refused(tmp_path, content):
     (tmp_path / "NLST_dataset.json").write_text(content)
     assert refusal(tmp_path).endswith("lists of pairs as Learn2Reg writes them needed, other content found")
-
-
-def test_two_lists_in_one_folder_are_refused(lungct):
-    (lungct / "NLST_dataset.json").write_text("{}")
-    assert refusal(lungct).endswith("one *_dataset.json needed, 2 found")
 
 
 def test_points_of_lung250m_are_six_columns_of_voxels(lung250m):
@@ -288,14 +279,11 @@ def test_points_of_lung250m_are_six_columns_of_voxels(lung250m):
     assert not problems_of(dataset)
 
 
-def test_lung250m_goes_without_points_and_masks(lung250m):
+def test_lung250m_goes_without_points_and_masks_but_not_with_half_a_pair(lung250m):
     (lung250m / "lms_validation.pth").unlink()
     (lung250m / "corrfieldTs" / "case_104.csv").unlink()
     (case,) = read_dataset(lung250m).cases
     assert case.landmarks() == {} and case.read().fixed_mask is None
-
-
-def test_half_a_pair_of_lung250m_is_refused(lung250m):
     (lung250m / "imagesTs" / "case_104_1.nii.gz").unlink()
     mask(lung250m / "masksTs" / "case_104_1.nii.gz", OBLIQUE)
     message = refusal(lung250m)
@@ -394,7 +382,7 @@ def test_a_wrong_manifest_is_refused_in_one_line(tmp_path, name, content, messag
     assert message in refusal(tmp_path / name)
 
 
-def test_points_outside_the_image_are_problems(table):
+def test_points_outside_the_image_and_files_that_went_or_broke_since_are_problems(table):
     (table / "manifest.csv").write_text("case,fixed,moving,landmarks\nq,a.nii.gz,b.nii.gz,pairs.csv\n")
     assert not problems_of(read_dataset(table))
     text(table / "pairs.csv", "fixed_x,fixed_y,fixed_z,moving_x,moving_y,moving_z\n10,20,27,0,0,0\n10,20,29,0,0,99\n")
@@ -402,9 +390,6 @@ def test_points_outside_the_image_are_problems(table):
         "q: 1 of 2 fixed points (landmarks) lie outside the fixed image",
         "q: 1 of 2 moving points (landmarks) lie outside the moving image",
     ]
-
-
-def test_files_that_went_or_broke_since_are_problems(table):
     (table / "manifest.csv").write_text("case,fixed,moving,fixed_mask\nq,a.nii.gz,b.nii.gz,a_mask.nii.gz\n")
     dataset = read_dataset(table)
     (table / "b.nii.gz").write_bytes(b"broken")

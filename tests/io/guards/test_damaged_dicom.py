@@ -89,13 +89,15 @@ def junk(folder):
 
 EVEN, SERIES, VOLUME = "evenly stacked slices", "one DICOM series needed", "one orientation, spacing and size"
 DAMAGED = {
-    "two series": Damage(stacked({}, {"uid": "1.2.826.2"}), "2 series found"),
+    "two series": Damage(stacked({}, {"uid": "1.2.826.2"}), f"{SERIES}, 2 series found"),
     "three series": Damage(stacked({}, {"uid": "1.2.826.2"}, {"uid": "1.2.826.3"}), "3 series found"),
-    **{f"slice {k} missing": Damage(stacked({"skip": (k,)}), EVEN) for k in (1, 2, 3)},
+    **{f"slice {k} missing": Damage(stacked({"skip": (k,)}), EVEN) for k in (1, 3)},
+    "slice 2 missing": Damage(stacked({"skip": (2,)}), "slice 2 of 4 lying 0.83 mm beside its place found"),
     "two slices missing": Damage(stacked({"skip": (1, 4)}), "needed"),
-    "one slice": Damage(stacked({"array": SLICES[:1]}), "a 3-D image needed"),
+    "one slice": Damage(stacked({"array": SLICES[:1]}), "7 x 6 x 1 voxels found"),
     "a slice twice": Damage(stacked({}, more=doubled), EVEN),
-    **{f"tilted by {mm} mm": Damage(stacked({"shear_mm": mm}), EVEN) for mm in (0.3, 0.5, -0.5, 2.0)},
+    **{f"tilted by {mm} mm": Damage(stacked({"shear_mm": mm}), EVEN) for mm in (0.3, -0.5, 2.0)},
+    "tilted": Damage(stacked({"shear_mm": 0.5}), "slice 2 of 5 lying 0.50 mm beside its place found"),
     "slices of two sizes": Damage(stacked({}, more=mixed), VOLUME),
     "an empty folder": Damage(lambda folder: (folder / "ct").mkdir(), "no series found"),
     "junk alone": Damage(junk, "no series found"),

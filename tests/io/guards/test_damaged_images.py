@@ -236,6 +236,18 @@ def contents():
                 yield f"{kind} called {suffix}", bad(suffix, content, "needed")
     for suffix in ("tif", "vtk", "dcm", "h5", "png", "gz", "img", "hdr"):
         yield f"called {suffix}", bad(suffix, nifti(), "needed")
+    yield "text, gz", bad("nii.gz", b"no image", f"a file that is {CUT} found")
+    yield "an empty MetaImage", bad("mha", b"", "another one or a part of one found")
+    yield "a short NIfTI, gz", bad("nii.gz", zipped(b"short"), "a NIfTI header needed, another one or none found")
+    yield (
+        "a part of the voxels",
+        bad("nii", nifti()[:500], f"672 bytes of voxels needed, 148: a file that is {CUT} found"),
+    )
+    twin = "no bad.nii in the same folder, whose voxels SimpleITK would take, needed, one found"
+    yield (
+        "a twin",
+        Damage(lambda folder: [writes(f"bad.{s}", c)(folder) for s, c in sound.items()], twin, ("bad.nii.gz",)),
+    )
     yield "a folder", Damage(lambda folder: (folder / "bad.nii.gz").mkdir(), "no series found")
     yield "nothing", Damage(lambda folder: None, "nothing found", ("missing.nii",))
     yield "a name too long", Damage(lambda folder: None, "file name too long", ("a" * 300 + ".nii",))
@@ -249,12 +261,15 @@ def voxels():
             voxels[1, 2, 3] = value
             content = nifti(voxels.tobytes(), datatype=(kind,), bitpix=(bits,))
             yield f"voxel {value} of {dtype}", bad("nii", content, "finite values needed")
-    yield "one value", bad("nii", nifti(bytes(2 * HU.size)), "an image with contrast needed")
+    yield (
+        "one value",
+        bad("nii", nifti(bytes(2 * HU.size)), "an image with contrast needed, the value 0 at every voxel found"),
+    )
     for what, array, vector, told in (
-        ("4-D", np.zeros((2, 6, 7, 8)), False, "a 4-D image"),
-        ("2-D", np.eye(9), False, "a 2-D image"),
-        ("one slice", np.zeros((1, 7, 8)), False, "a 3-D image needed"),
-        ("vectors", np.zeros((6, 7, 8, 3)), True, "one value per voxel needed"),
+        ("4-D", np.zeros((2, 6, 7, 8)), False, "a 4-D image of 8 x 7 x 6 x 2 voxels found"),
+        ("2-D", np.eye(9), False, "a 2-D image of 9 x 9 pixels found"),
+        ("one slice", np.zeros((1, 7, 8)), False, "8 x 7 x 1 voxels found"),
+        ("vectors", np.zeros((6, 7, 8, 3)), True, "3 (colours or vectors) found"),
     ):
         for suffix in ("nii.gz", "mha", "nrrd"):
             make = lambda folder, a=array, v=vector, s=suffix: saved(a, v)(folder / f"bad.{s}")  # noqa: E731

@@ -1,6 +1,7 @@
 """Landmarks, settings, transforms, manifests and options that are damaged: one line and exit code 2, nothing left."""
 
 import json
+import struct
 from dataclasses import fields, is_dataclass, replace
 
 import numpy as np
@@ -60,6 +61,7 @@ PAIRS: dict[str, str | bytes] = {
     "UTF-16": (HEADER + PAIR).encode("utf-16"),
     "bytes": bytes(range(256)),
     "an image": nifti(),
+    "a word in line 4": HEADER + "1,2,3,4,5,6\n\n1,2,3,4,five,6\n",
     "a cell without end": HEADER + "1" * 200000,
     "a quote without end": HEADER + '"1,2,3,4,5,6\n',
     "NUL": HEADER + "1,2,3,4,5,6\0\n",
@@ -103,11 +105,36 @@ POINTS: dict[str, str | bytes] = {
 }
 
 
+TOLD = {  # of some of them more than that something else is needed
+    "empty": "an empty file found",
+    "header alone": "a header alone found",
+    "a list of points": "fixed_x,fixed_y,fixed_z,moving_x,moving_y,moving_z needed, 'x,y,z' found",
+    "semicolons": "needed, 'fixed_x;",
+    "a column twice": "a header with",
+    "five numbers": "6 numbers in mm in line 2 needed, '1,2,3,4,5' found",
+    "a word in line 4": "6 numbers in mm in line 4 needed, '1,2,3,4,five,6' found",
+    "a cell 'nan'": "in line 3 needed",
+    "pairs.csv ": "the header x,y,z or three columns in line 1",
+    "ragged.csv": "three columns in line 2 needed, '4,5' found",
+    "other header.csv": "3 numbers in mm in line 1 needed, 'i,j,k' found",
+    "infinite.csv": "3 numbers in mm in line 2",
+    "no system.fcsv": "CoordinateSystem = LPS",
+    "other system.fcsv": "or RAS needed, '2' found",
+    "short.fcsv": "in line 2",
+    **dict.fromkeys(("no json.mrk.json", "none.mrk.json", "list.mrk.json"), "one list of points"),
+    "system.mrk.json": "LPS or RAS and mm needed, IJK and mm found",
+    "unit.mrk.json": "LPS and um found",
+    "position 2.mrk.json": "position of point 1 needed, [1, 2] found",
+    "position 3.mrk.json": "position of point 1",
+    "no points.mrk.json": "none that is defined found",
+}
+
+
 @pytest.mark.parametrize("case", PAIRS)
 def test_damaged_landmarks_are_one_line(here, capfd, case):
     writes("bad.csv", PAIRS[case])(here)
     err = refused(here, ["evaluate", "still.h5", "--landmarks", "bad.csv", "--json", "out"], "bad.csv: ", capfd)
-    assert "needed" in err and len(err) < 300
+    assert "needed" in err and TOLD.get(case, "") in err and len(err) < 300
 
 
 @pytest.mark.parametrize("name", POINTS)
@@ -285,7 +312,37 @@ def shortened(size):
     return lambda folder: (folder / "bad.h5").write_bytes((folder / "still.h5").read_bytes()[:size])
 
 
+def that_says_to_be_of(*sizes):
+    """The sound transform, whose header asks for another number of voxels than the file holds."""
+
+    def make(folder):
+        own, other = (struct.pack("<3d", *map(float, reversed(shape))) for shape in (GRID.shape, sizes))
+        content = (folder / "still.h5").read_bytes()
+        assert content.count(own) == 1
+        (folder / "bad.h5").write_bytes(content.replace(own, other))
+
+    return make
+
+
+ENDS = {  # the end of the line about some of them
+    "nothing": "nothing found",
+    "a folder": "a folder found",
+    "text": "cannot be read: no HDF5 file as ITK writes it found",
+    "a translation": "3-D TranslationTransform found",
+    "a field of a plane": "2-D DisplacementFieldTransform found",
+    "a vector of nan": "NaN or infinite displacements found",
+    "exavoxels": "1.5e+06 x 2e+06 x 3e+06 mm found",
+    "voxels beyond all numbers": "1.5 x 8 x 1.38351e+19 mm found",
+    "fewer than no voxels": "of at least 1, got (-6, 7, 9)",
+    "NaN voxels": "of at least 1, got (6, 7, 0)",
+    "no voxels": "of at least 1, got (0, 0, 0)",
+}
 TRANSFORMS = {
+    "exavoxels": that_says_to_be_of(1e6, 1e6, 1e6),
+    "voxels beyond all numbers": that_says_to_be_of(2.0**62, 4, 1),
+    "fewer than no voxels": that_says_to_be_of(-6, 7, 9),
+    "NaN voxels": that_says_to_be_of(6, 7, np.nan),
+    "no voxels": that_says_to_be_of(0, 0, 0),
     "nothing": lambda folder: None,
     "a folder": lambda folder: (folder / "bad.h5").mkdir(),
     "empty": writes("bad.h5", b""),
@@ -310,7 +367,7 @@ TRANSFORMS = {
 @pytest.mark.parametrize("case", TRANSFORMS)
 def test_a_damaged_transform_is_one_line(here, capfd, case):
     TRANSFORMS[case](here)
-    refused(here, USES["warp"], "bad.h5: ", capfd)
+    assert refused(here, USES["warp"], "bad.h5: ", capfd).endswith(ENDS.get(case, "") + "\n")
 
 
 @pytest.mark.parametrize("verb", USES)
