@@ -15,21 +15,17 @@ from pathlib import Path
 
 import SimpleITK as sitk
 import torch
+from common import cases, header, line, program, registration
+from torch import Tensor
 
 import graphreg
 
 COLUMNS = ["pair", "landmarks", "initial", "mean", "median", "p75", "p95", "max", "folding_%", "seconds", "MiB"]
-HEADER = f"| {' | '.join(COLUMNS)} |\n" + "|---" * len(COLUMNS) + "|"
 
 
-def run(*arguments: object) -> None:
+def run(command: list[str]) -> None:
     """One run of the program in a process of its own."""
-    subprocess.run([sys.executable, "-m", "graphreg", *map(str, arguments)], check=True)
-
-
-def cases(pairs: Path) -> list[Path]:
-    """Folders of a data set that hold a pair."""
-    return sorted(folder.parent for folder in pairs.glob("*/fixed.nii.gz"))
+    subprocess.run(command, check=True)
 
 
 def predict(pairs: Path, out: Path, options: list[str]) -> None:
@@ -37,35 +33,42 @@ def predict(pairs: Path, out: Path, options: list[str]) -> None:
     masked = "--no-masks" not in options
     options = [option for option in options if option != "--no-masks"]
     for case in cases(pairs):
-        masks = [f"--{name}-mask={case / name}_mask.nii.gz" for name in ("fixed", "moving")] if masked else []
-        run("register", case / "fixed.nii.gz", case / "moving.nii.gz", "-o", out / case.name, *masks, *options)
+        run(registration(case, out / case.name, *options, masked=masked))
 
 
 def score(pairs: Path, out: Path) -> None:
     """A table of the target registration error in mm, read from the files alone, through SimpleITK."""
-    print(HEADER)
+    print(header(COLUMNS))
     means = []
     for case in cases(pairs):
-        transform = sitk.ReadTransform(str(out / case.name / "transform.h5"))
         landmarks = graphreg.read_landmarks(case / "landmarks.csv")
-        mapped = torch.tensor([transform.TransformPoint(p) for p in landmarks.fixed_mm.tolist()], dtype=torch.float64)
-        initial = (landmarks.fixed_mm - landmarks.moving_mm).norm(dim=1).mean()
-        errors = graphreg.summarise((mapped - landmarks.moving_mm).norm(dim=1))
-        record = json.loads((out / case.name / "registration.json").read_text())
+        errors = graphreg.summarise(errors_mm(out / case.name / "transform.h5", landmarks))
+        initial = float((landmarks.fixed_mm - landmarks.moving_mm).norm(dim=1).mean())
         figures = (initial, errors.mean_mm, errors.median_mm, errors.p75_mm, errors.p95_mm, errors.max_mm)
-        cells = [case.name, str(errors.count), *(f"{v:.2f}" for v in figures)]
-        peak = max(stage["peak_mib"] for stage in record["stages"].values())
-        cells += [f"{record['quality']['folding_percent']:.2f}", f"{record['seconds']:.0f}", f"{peak:.0f}"]
-        print("| " + " | ".join(cells) + " |")
+        print(line((case.name, errors.count, *(f"{v:.2f}" for v in figures), *account(out / case.name))))
         means.append(errors.mean_mm)
     print(f"\nmean of {len(means)} pairs: {sum(means) / len(means):.3f} mm; graphreg {graphreg.__version__}")
+
+
+def errors_mm(file: Path, landmarks: graphreg.Landmarks) -> Tensor:
+    """Errors (M,) of a transform."""
+    transform = sitk.ReadTransform(str(file))
+    mapped = torch.tensor([transform.TransformPoint(p) for p in landmarks.fixed_mm.tolist()], dtype=torch.float64)
+    return (mapped - landmarks.moving_mm).norm(dim=1)
+
+
+def account(folder: Path) -> tuple[str, str, str]:
+    """Folding in per cent, seconds and peak MiB that the record of a result tells."""
+    record = json.loads((folder / "registration.json").read_text())
+    peak_mib = max(stage["peak_mib"] for stage in record["stages"].values())
+    return f"{record['quality']['folding_percent']:.2f}", f"{record['seconds']:.0f}", f"{peak_mib:.0f}"
 
 
 def phantoms(out: Path, options: list[str]) -> None:
     """Makes five phantoms, registers them without their masks' help and scores them."""
     for seed in range(5):
         if not (out / "pairs" / f"seed{seed}" / "phantom.json").exists():
-            run("phantom", "-o", out / "pairs" / f"seed{seed}", "--seed", seed)
+            run(program("phantom", "-o", out / "pairs" / f"seed{seed}", "--seed", seed))
     predict(out / "pairs", out / "results", ["--no-masks", *options])
     score(out / "pairs", out / "results")
 

@@ -9,7 +9,6 @@ Each run is a fork of this program, which has imported everything: kills meet th
 the processor time of a run, which a busy machine does not stretch. Linux only. Exit code 1 where one was not survived.
 """
 
-import argparse
 import math
 import operator
 import os
@@ -24,6 +23,8 @@ from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from common import images, masks, parser
+
 from graphreg.cli import main
 from graphreg.runs.results import COMPLETE, KEYPOINTS, RECORD, TRANSFORM, WARPED, read_record
 
@@ -31,10 +32,10 @@ DATA = (TRANSFORM, WARPED, KEYPOINTS)
 METHODS = ("mean-field", "belief-propagation")
 SETTINGS = """
 field_spacing_mm = 5.0
-alignment.spacing_mm = 8.0
-levels.wide = {spacing_mm = 4.0, keypoints.count = 100, costs = {radius_mm = 40.0, step_mm = 8.0}}
-levels.coarse = {spacing_mm = 4.0, keypoints.count = 100, costs = {radius_mm = 12.0, step_mm = 4.0}}
-levels.middle = {spacing_mm = 4.0, keypoints.count = 100, costs = {radius_mm = 8.0, step_mm = 4.0}}
+prealignment.masks.spacing_mm = 8.0
+levels.wide = {spacing_mm = 4.0, sampler.count = 100, matcher = {radius_mm = 40.0, step_mm = 8.0}}
+levels.coarse = {spacing_mm = 4.0, sampler.count = 100, matcher = {radius_mm = 12.0, step_mm = 4.0}}
+levels.middle = {spacing_mm = 4.0, sampler.count = 100, matcher = {radius_mm = 8.0, step_mm = 4.0}}
 """
 
 
@@ -87,12 +88,10 @@ def writes(out: Path) -> bool:
 
 def register(place: Path, method: str, out: Path) -> BaseProcess:
     """A registration to a folder, in place of what is there."""
-    fixed, moving, *masks = (
-        place / "phantom" / f"{n}.nii.gz" for n in ("fixed", "moving", "fixed_mask", "moving_mask")
-    )
-    given = ["--fixed-mask", masks[0], "--moving-mask", masks[1], "--preset", "fast", "--config", place / "fast.toml"]
-    given += ["--no-refinement", "--regulariser", method]
-    return start("register", fixed, moving, *given, "-o", out, "--force", "-q")
+    fixed_mask, moving_mask = masks(place / "phantom")
+    given = ["--fixed-mask", fixed_mask, "--moving-mask", moving_mask, "--preset", "fast"]
+    given += ["--config", place / "fast.toml", "--no-refinement", "--regulariser", method]
+    return start("register", *images(place / "phantom"), *given, "-o", out, "--force", "-q")
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -145,11 +144,11 @@ def survive(place: Path, kills: int, seed: int) -> Counter[str]:
 
 def run() -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("out", type=Path)
+    options.add_argument("--kills", type=int, default=100)
+    options.add_argument("--seed", type=int, default=0)
+    given = options.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     (given.out / "fast.toml").write_text(SETTINGS)
     finish(start("phantom", "-o", given.out / "phantom", "--seed", 1, "--spacing", 5, 6), given.out / "phantom")

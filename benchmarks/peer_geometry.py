@@ -11,10 +11,13 @@ from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
+from common import images, masks
+
+Settings = dict[str, Any]
 
 AIR_HU = -1000
 IDENTITY = sitk.Transform()
-START: dict[str, Any] = {
+START: Settings = {
     "grid_mm": 4.0,
     "margin_mm": 20.0,  # distances to the masks' surfaces are cut here, so the surfaces count and not the far field
     "iterations": 200,
@@ -33,11 +36,10 @@ class Pair:
 
 def read_pair(folder: Path, masked: bool) -> Pair:
     """The images of a pair; masks are 0 and 1."""
-    fixed, moving = (sitk.ReadImage(str(folder / f"{name}.nii.gz"), sitk.sitkFloat32) for name in ("fixed", "moving"))
+    fixed, moving = (sitk.ReadImage(str(file), sitk.sitkFloat32) for file in images(folder))
     if not masked:
         return Pair(fixed, moving, None, None)
-    masks = [sitk.ReadImage(str(folder / f"{name}_mask.nii.gz")) != 0 for name in ("fixed", "moving")]
-    return Pair(fixed, moving, *masks)
+    return Pair(fixed, moving, *(sitk.ReadImage(str(file)) != 0 for file in masks(folder)))
 
 
 def box_grid(image: sitk.Image, mask: sitk.Image | None, spacing_mm: float, margin_mm: float, step: int) -> sitk.Image:
@@ -96,6 +98,19 @@ def onto(image: sitk.Image, grid: sitk.Image, transform: sitk.Transform, outside
     is_mask = image.GetPixelID() == sitk.sitkUInt8
     interpolator = sitk.sitkNearestNeighbor if is_mask else sitk.sitkLinear
     return sitk.Resample(image, grid, transform, interpolator, 0 if is_mask else outside)
+
+
+def on_grid(pair: Pair, grid: sitk.Image, affine: sitk.Transform) -> Pair:
+    """The pair on one grid, the moving side seen through the start."""
+    fixed, moving = onto(pair.fixed, grid, IDENTITY), onto(pair.moving, grid, affine)
+    if pair.fixed_mask is None or pair.moving_mask is None:
+        return Pair(fixed, moving, None, None)
+    return Pair(fixed, moving, onto(pair.fixed_mask, grid, IDENTITY), onto(pair.moving_mask, grid, affine))
+
+
+def windowed(image: sitk.Image, settings: Settings) -> sitk.Image:
+    """A scan with its intensities cut to a window."""
+    return sitk.Clamp(image, sitk.sitkFloat32, *settings["window_hu"])
 
 
 def vectors(data: np.ndarray[Any, Any], grid: sitk.Image) -> sitk.Image:

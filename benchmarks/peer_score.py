@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from common import cases, markdown
 from peer_methods import METHODS
 
 from graphreg.analysis.metrics import summarise, tre
@@ -31,8 +32,8 @@ FIGURES = {
 
 def score(pairs: Path, out: Path, environment: dict[str, Any]) -> None:
     """Two tables, means over pairs and every run, and results.json."""
-    cases = sorted(folder.parent for folder in pairs.glob("*/landmarks.csv"))
-    runs = [scored(method, case, out / method / case.name) for case in cases for method in METHODS]
+    found = cases(pairs, "landmarks.csv")
+    runs = [scored(method, case, out / method / case.name) for case in found for method in METHODS]
     means = [mean(method, [run for run in runs if run["method"] == method]) for method in METHODS]
     print(table(["method", "pairs"], means, [[row["method"], f"{row['done']}/{row['pairs']}"] for row in means]))
     print()
@@ -74,8 +75,8 @@ def mean(method: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
 
 def table(names: list[str], rows: list[dict[str, Any]], heads: list[list[str]]) -> str:
     """Markdown; a row without figures gives its reason instead."""
-    lines = [[*names, *FIGURES], ["---"] * (len(names) + len(FIGURES))]
+    lines = []
     for row, head in zip(rows, heads, strict=True):
         failed = [row["error"].replace("|", "/"), *[""] * (len(FIGURES) - 1)] if row["error"] else None
         lines.append(head + (failed or [f"{row[key]:.{decimals}f}" for key, decimals in FIGURES.values()]))
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return markdown([*names, *FIGURES], lines)

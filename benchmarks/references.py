@@ -15,10 +15,10 @@ from torch import Tensor
 from graphreg.core.filters import gaussian_kernel
 from graphreg.core.records import CostVolume, Displacements, KeypointGraph
 from graphreg.features.mind_ssc import PAIRS
-from graphreg.interpolation.thin_plate import SplineConfig
-from graphreg.matching.cost_volume import CostConfig, patch_offsets
+from graphreg.interpolation.thin_plate import ThinPlate
+from graphreg.matching.cost_volume import DisplacementSearch, patch_offsets
 from graphreg.regularisers import MeanField
-from graphreg.sampling.foerstner import KeypointConfig
+from graphreg.sampling import Foerstner
 
 MM = 1.25  # spacing of the images
 EXACT = "donot_use_mm_for_euclid_dist"
@@ -38,7 +38,7 @@ def mind_by_convolution(data: Tensor) -> Tensor:
     return torch.exp(-distance / variance.clamp(1e-3 * average, 1e3 * average))
 
 
-def keypoints_by_convolution(data: Tensor, mask: Tensor, config: KeypointConfig) -> Tensor:
+def keypoints_by_convolution(data: Tensor, mask: Tensor, config: Foerstner) -> Tensor:
     """Structure tensor by conv3d, a general inverse, maxima by pooling, farthest points by looking at all of them."""
     blur = gaussian_kernel(config.sigma_mm / MM)
     difference = torch.tensor([1.0, -8.0, 0.0, 8.0, -1.0]) / (12 * MM)
@@ -69,7 +69,7 @@ def _convolved(data: Tensor, kernel: Tensor, axis: int) -> Tensor:
     return F.conv3d(padded, kernel.to(data).reshape(1, 1, *shape))[0, 0]
 
 
-def costs_by_sampling(fixed: Tensor, moving: Tensor, points: Tensor, config: CostConfig, step: float) -> Tensor:
+def costs_by_sampling(fixed: Tensor, moving: Tensor, points: Tensor, config: DisplacementSearch, step: float) -> Tensor:
     """Costs (N, L, L, L) of points (N, 3) in voxels (x, y, z): all descriptors of all labels, by grid_sample."""
     reach = round(config.radius_mm / config.step_mm)
     axis = torch.arange(-reach, reach + 1, device=points.device) * step
@@ -122,7 +122,7 @@ def messages_by_trial(energies: Tensor, weights: Tensor) -> Tensor:
     return out
 
 
-def spline_by_solve(motion: Displacements, config: SplineConfig) -> Callable[[Tensor], Tensor]:
+def spline_by_solve(motion: Displacements, config: ThinPlate) -> Callable[[Tensor], Tensor]:
     """The whole system of knots and affine part, as it stands in the book."""
     knots = motion.keypoints.points_mm.double()
     plane = torch.cat((torch.ones_like(knots[:, :1]), knots), 1)

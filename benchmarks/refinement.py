@@ -7,55 +7,53 @@ refinement alone. usage:
     python benchmarks/refinement.py [--pairs PAIRS] [--phantoms N]
 """
 
-import argparse
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
 import torch
-from regularisers import machine, markdown, pairs
+from common import machine, markdown, parser
+from truth import known
 
 from graphreg import PRESETS, ImagePair, Landmarks, summarise, tre
 from graphreg.analysis.quality import regularity
-from graphreg.config import RefinementConfig
-from graphreg.core.records import DenseField
-from graphreg.features.mind_ssc import DescriptorConfig
-from graphreg.pipeline import register
-from graphreg.refinement import FeatureConfig
-from graphreg.refining import refine_field
+from graphreg.core.estimate import Estimate
+from graphreg.core.protocols import Refinement
+from graphreg.core.unfolding import unfold
+from graphreg.features import Intensities, MindSSC
+from graphreg.pipeline import estimate_motion, find_regions, prealign
+from graphreg.refinement import DenseRefinement, KeypointRefinement
+from graphreg.refinement.feature_difference import Comparison
 from graphreg.runtime.malloc import keep_freed_memory
 from graphreg.runtime.monitor import Monitor
-from graphreg.scene import find_masks, open_scene
 
-CONFIG = PRESETS["inhale-exhale"]
-(DENSE,) = CONFIG.refinement
-LINEARISED = FeatureConfig(gradient="linearised")
-DIFFUSION = FeatureConfig(penalty="diffusion", smoothness=1.0)
-MIND = DescriptorConfig(dilation_mm=2.0, radius_mm=1.0), FeatureConfig(smoothness=1.0)
+CONFIG = replace(PRESETS["inhale-exhale"], refinement=())
+(DENSE,) = (one for one in PRESETS["inhale-exhale"].refinement if isinstance(one, DenseRefinement))
+MIND = MindSSC(dilation_mm=2.0, radius_mm=1.0)
 Row = tuple[float, ...]
 
-VARIANTS: dict[str, Callable[[RefinementConfig], RefinementConfig]] = {
-    "NCC (default)": lambda dense: dense,
-    "NCC, linearised gradient": lambda dense: replace(dense, features=LINEARISED),
-    "NCC, diffusion": lambda dense: replace(dense, features=DIFFUSION),
-    "MIND-SSC": lambda dense: replace(dense, metric="mind", descriptors=MIND[0], features=MIND[1]),
-    "intensities": lambda dense: replace(dense, metric="mse"),
+VARIANTS: dict[str, Refinement] = {
+    "costs of the keypoints": KeypointRefinement(),
+    "NCC (default)": DENSE,
+    "NCC, linearised gradient": replace(DENSE, comparison=Comparison(gradient="linearised")),
+    "NCC, diffusion": replace(DENSE, comparison=Comparison(penalty="diffusion", smoothness=1.0)),
+    "MIND-SSC": replace(DENSE, features=MIND, comparison=Comparison(smoothness=1.0)),
+    "intensities": replace(DENSE, features=Intensities()),
 }
-COSTS = RefinementConfig(name="cubes", objective="costs")
 
 
 def main() -> None:
     """Prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=Path)
-    parser.add_argument("--phantoms", type=int, default=0, metavar="N", help="seeds 0 to N - 1")
-    options = parser.parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("--pairs", type=Path)
+    arguments.add_argument("--phantoms", type=int, default=0, metavar="N", help="seeds 0 to N - 1")
+    options = arguments.parse_args()
     keep_freed_memory()
+    torch.optim.Adam([torch.zeros(1, requires_grad=True)])  # the first imports much of torch, which no row should pay
     rows: dict[str, list[Row]] = {}
-    chosen = pairs(options.pairs, options.phantoms)
+    chosen = known(options.pairs, options.phantoms)
     for case in chosen:
         for name, row in measured(*case.read()):
             rows.setdefault(name, []).append(row)
@@ -71,25 +69,24 @@ def main() -> None:
 @torch.no_grad()
 def measured(pair: ImagePair, points: Landmarks) -> list[tuple[str, Row]]:
     """Mean and 95th percentile of the error in mm, folding in per cent and seconds of every variant."""
-    mask = pair.fixed_mask
-    assert mask is not None
     found: list[tuple[str, Row]] = []
+    monitor = Monitor(1, torch.device("cpu"))
+    subjects = find_regions(pair, CONFIG.anatomy, monitor)
+    prepared = prealign(subjects, CONFIG, monitor)
+    start, _ = estimate_motion(prepared, CONFIG, monitor, 0)
 
-    def add(name: str, motion: DenseField, seconds: float) -> None:
-        errors = summarise(tre(motion, points))
-        folding = regularity(motion, mask, pair.fixed.grid).folding_percent
+    def add(name: str, estimate: Estimate, seconds: float) -> None:
+        motion = estimate.motion
+        field = unfold(motion, prepared.fixed_region(motion.grid), CONFIG.smallest_jacobian)  # as a registration does
+        errors = summarise(tre(field, points))
+        folding = regularity(field, subjects[0].mask, pair.fixed.grid).folding_percent
         found.append((name, (errors.mean_mm, errors.p95_mm, folding, seconds)))
 
-    start = register(pair, config=replace(CONFIG, refinement=())).field
     add("none", start, 0.0)
-    cubes = register(pair, config=replace(CONFIG, refinement=(COSTS,)))
-    add("costs of the keypoints", cubes.field, cubes.stages["refinement"].seconds)
-    monitor = Monitor(1, torch.device("cpu"))
-    scene = open_scene(pair, find_masks(pair, CONFIG, monitor), CONFIG, monitor)
-    for name, change in VARIANTS.items():
+    for name, refine in VARIANTS.items():
         before = time.perf_counter()
-        motion, _ = refine_field(start, change(DENSE), scene, 0)
-        add(name, motion, time.perf_counter() - before)
+        estimate, _ = refine(start, prepared, 0)
+        add(name, estimate, time.perf_counter() - before)
     return found
 
 

@@ -11,54 +11,41 @@ program, take another OUT. A row that fails says why on stderr and leaves an emp
 
 import argparse
 import csv
-import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
 import torch
-from accuracy import cases
-from peers import environment
+from common import kept_rows, machine, markdown, parser
 from regulariser_variants import PLAIN, PUBLISHED, labels, variants
 from torch import Tensor
+from truth import Case, known
 
-from graphreg import PRESETS, ImagePair, Landmarks, make_phantom, read_landmarks, read_pair, register, summarise, tre
-from graphreg.config import RegistrationConfig
+from graphreg import PRESETS, Landmarks, register, summarise, tre
+from graphreg.config import LevelConfig, RegistrationConfig
 from graphreg.core.fields import compose
-from graphreg.core.grid import mask_points_mm
 from graphreg.core.records import Motion
-from graphreg.interpolation.thin_plate import fit, interpolate
+from graphreg.interpolation.thin_plate import ThinPlate
 from graphreg.io.json_text import write_json
-from graphreg.pipeline import observe
+from graphreg.pipeline import find_regions, observe, prealign
+from graphreg.regularisers import GraphRegNet
 from graphreg.regularisers.networks import load  # here, so that no row pays for the import of torch-geometric
 from graphreg.regularisers.published import SMALLEST
 from graphreg.regularisers.weights_file import fingerprint, locate, read_weights
 from graphreg.runtime.malloc import keep_freed_memory
 from graphreg.runtime.monitor import Monitor
-from graphreg.scene import find_masks, open_scene
 
 Row = dict[str, Any]
 COSTS, WHOLE = "same costs", "whole"  # the tables
 KEY = ("table", "preset", "level", "variant", "pair")
 FIGURES = ("weights", "points", "mean_mm", "p95_mm", "above_5_percent", "seconds")
 PATH, RIVAL = "mean-field", "belief-propagation"  # whose motion table 1 follows; whom table 2 counts wins over
-POINTS = 2000  # of the lungs of a phantom, about
 CPU = torch.device("cpu")
-
-
-@dataclass(frozen=True)
-class Case:
-    """A pair and where it is measured, read when it is needed."""
-
-    name: str
-    column: str  # of table 2
-    read: Callable[[], tuple[ImagePair, Landmarks]]
 
 
 class Rows:
@@ -68,7 +55,7 @@ class Rows:
         """The rows of an earlier run in the folder are there again."""
         folder.mkdir(parents=True, exist_ok=True)
         self.file = folder / "regularisers.json"
-        self.rows: list[Row] = json.loads(self.file.read_text())["rows"] if self.file.exists() else []
+        self.rows: list[Row] = kept_rows(self.file)
 
     def find(self, **wanted: object) -> list[Row]:
         """Those that agree."""
@@ -91,52 +78,34 @@ class Rows:
 
 def main() -> None:
     """Computes what is missing, then prints both tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", type=Path, metavar="OUT")
-    parser.add_argument("--pairs", type=Path)
-    parser.add_argument("--phantoms", type=int, default=0, metavar="N", help="seeds 0 to N - 1")
-    parser.add_argument("--preset", default="inhale-exhale", choices=list(PRESETS))
-    parser.add_argument("--quick", action="store_true", help="preset fast, the first pair or one phantom alone")
-    options = parser.parse_args()
+    command_line = arguments()
+    options = command_line.parse_args()
     preset = "fast" if options.quick else options.preset
-    found = pairs(options.pairs, max(options.phantoms, int(options.quick)))
+    found = known(options.pairs, max(options.phantoms, int(options.quick)))
     chosen = found[:1] if options.quick else found
     if not chosen:
-        parser.error("--pairs PAIRS with NAME/fixed.nii.gz, --phantoms N, or both needed, found no pair")
+        command_line.error("--pairs PAIRS with NAME/fixed.nii.gz, --phantoms N, or both needed, found no pair")
     keep_freed_memory()
     rows = Rows(options.out)
     with torch.no_grad():
         for case in chosen:
             same_costs(case, preset, rows)
             whole(case, preset, rows)
-    seeds = sum(case.column == "phantoms" for case in chosen)
+    seeds = sum(case.group == "phantoms" for case in chosen)
     places = f"{' --pairs PAIRS' * (seeds < len(chosen))}{f' --phantoms {seeds}' * (seeds > 0)}"
     print(f"```\npython benchmarks/regularisers.py OUT{places} --preset {preset}{' --quick' * options.quick}\n```\n")
     print(machine(), costs_table(chosen, preset, rows), whole_table(chosen, preset, rows), sep="\n\n")
 
 
-def pairs(folder: Path | None, seeds: int) -> list[Case]:
-    """The pairs of a folder, then phantoms."""
-    real = [Case(path.name, path.name, partial(read, path)) for path in (cases(folder) if folder else [])]
-    return real + [Case(f"seed{seed}", "phantoms", partial(draw, seed)) for seed in range(seeds)]
-
-
-@lru_cache(maxsize=1)
-def read(folder: Path) -> tuple[ImagePair, Landmarks]:
-    """A pair with the masks that it has."""
-    names = [folder / f"{name}.nii.gz" for name in ("fixed", "moving", "fixed_mask", "moving_mask")]
-    pair = read_pair(*names[:2], *(mask if mask.exists() else None for mask in names[2:]))
-    return pair, read_landmarks(folder / "landmarks.csv")
-
-
-@lru_cache(maxsize=1)
-def draw(seed: int) -> tuple[ImagePair, Landmarks]:
-    """A phantom, and points all over its fixed lungs with their exact motion."""
-    made = make_phantom(seed)
-    assert made.pair.fixed_mask is not None
-    points_mm = mask_points_mm(made.pair.fixed_mask, made.pair.fixed.grid)
-    points_mm = points_mm[:: len(points_mm) // POINTS + 1]
-    return made.pair, Landmarks(points_mm, made.motion(points_mm))
+def arguments() -> argparse.ArgumentParser:
+    """The command line."""
+    found = parser(__doc__)
+    found.add_argument("out", type=Path, metavar="OUT")
+    found.add_argument("--pairs", type=Path)
+    found.add_argument("--phantoms", type=int, default=0, metavar="N", help="seeds 0 to N - 1")
+    found.add_argument("--preset", default="inhale-exhale", choices=list(PRESETS))
+    found.add_argument("--quick", action="store_true", help="preset fast, the first pair or one phantom alone")
+    return found
 
 
 @contextmanager
@@ -153,7 +122,8 @@ def due(keys: Iterable[Row], config: RegistrationConfig, rows: Rows) -> Iterator
     for key in keys:
         with reported(key):
             own = variants(rows.file.parent)[key["variant"]](config)
-            networks = sorted({v.graphregnet.weights for v in own.levels} if own.regulariser == "graphregnet" else ())
+            regularisers = (level.regulariser for level in own.levels)
+            networks = sorted({one.weights for one in regularisers if isinstance(one, GraphRegNet)})
             for name in networks:
                 load(name, CPU)
             weights = " ".join(fingerprint(read_weights(locate(name)).tensors)[:12] for name in networks)
@@ -169,28 +139,37 @@ def plain(preset: str) -> RegistrationConfig:
 def same_costs(case: Case, preset: str, rows: Rows) -> None:
     """Table 1 of a pair: every regulariser on the cost volumes of the path of one of them."""
     config = plain(preset)
-    missing = {}
-    for level in config.levels:
-        names = (*PLAIN, PUBLISHED) if labels(level) >= SMALLEST else PLAIN
-        keys = [key_of(COSTS, preset, level.name, name, case) for name in names]
-        missing[level.name] = list(due(keys, replace(config, levels=(level,)), rows))
+    missing = {level.name: due_on(level, case, preset, rows) for level in config.levels}
     if not any(missing.values()):
         return
     pair, points = case.read()
     monitor = Monitor(1, CPU)
-    scene = open_scene(pair, find_masks(pair, config, monitor), config, monitor)
-    motion: Motion = scene.start
+    prepared = prealign(find_regions(pair, config.anatomy, monitor), config, monitor)
+    motion: Motion = prepared.start
     for level in config.levels:
-        costs, graph = observe(motion, level, scene)
+        costs, graph = observe(motion, level, prepared, monitor)
         for key, weights, own in missing[level.name]:
             with reported(key):
                 start = time.perf_counter()
-                found = own.levels[0].regulariser(own.regulariser)(costs, graph)
+                found = own.levels[0].regulariser(costs, graph)
                 seconds = time.perf_counter() - start
-                inner_mm = points.fixed_mm + fit(found, level.spline)(points.fixed_mm)
+                inner_mm = points.fixed_mm + spline(level).fit(found)(points.fixed_mm)
                 rows.add(key, weights, tre(motion, Landmarks(inner_mm, points.moving_mm)), seconds)
-        onward = level.regulariser(PATH)(costs, graph)
-        motion = compose(motion, interpolate(onward, scene.field_grid, level.spline))
+        onward = level.with_regulariser(PATH).regulariser(costs, graph)
+        motion = compose(motion, level.interpolator(onward, prepared.field_grid))
+
+
+def due_on(level: LevelConfig, case: Case, preset: str, rows: Rows) -> list[tuple[Row, str, RegistrationConfig]]:
+    """What is missing of table 1 for a level."""
+    names = (*PLAIN, PUBLISHED) if labels(level) >= SMALLEST else PLAIN
+    keys = [key_of(COSTS, preset, level.name, name, case) for name in names]
+    return list(due(keys, replace(plain(preset), levels=(level,)), rows))
+
+
+def spline(level: LevelConfig) -> ThinPlate:
+    """The interpolator of a level of a preset, which can be asked anywhere."""
+    assert isinstance(level.interpolator, ThinPlate)
+    return level.interpolator
 
 
 def whole(case: Case, preset: str, rows: Rows) -> None:
@@ -221,12 +200,12 @@ def costs_table(chosen: Sequence[Case], preset: str, rows: Rows) -> str:
 
 def whole_table(chosen: Sequence[Case], preset: str, rows: Rows) -> str:
     """Table 2."""
-    columns = list(dict.fromkeys(case.column for case in chosen))
+    columns = list(dict.fromkeys(case.group for case in chosen))
     lines = []
     for name in variants(rows.file.parent):
         done = [rows.find(**key_of(WHOLE, preset, "", name, case)) for case in chosen]
         rival = [rows.find(**key_of(WHOLE, preset, "", RIVAL, case)) for case in chosen]
-        of = {c: [found for case, found in zip(chosen, done, strict=True) if case.column == c] for c in columns}
+        of = {c: [found for case, found in zip(chosen, done, strict=True) if case.group == c] for c in columns}
         *means, seconds = figures(done, 1)
         both = [(a[0]["mean_mm"], b[0]["mean_mm"]) for a, b in zip(done, rival, strict=True) if a and b]
         wins = f"{sum(a < b for a, b in both)}/{len(both)}" if both and name != RIVAL else "-"
@@ -242,19 +221,6 @@ def figures(done: Sequence[list[Row]], decimals: int) -> list[str]:
     of = {name: [found[0][name] for found in done] for name in FIGURES[2:]}
     means = (f"{fmean(of['mean_mm']):.3f}", f"{fmean(of['p95_mm']):.2f}", f"{fmean(of['above_5_percent']):.1f}")
     return [*means, f"{median(of['seconds']):.{decimals}f}"]
-
-
-def markdown(head: list[str], lines: list[list[str]]) -> str:
-    """A table."""
-    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *lines))
-
-
-def machine() -> str:
-    """What the seconds belong to."""
-    known = environment(("graphreg", "torch", "torch-geometric"))
-    packages = [f"{name} {version}" for name, version in known["packages"].items()]
-    places = f"{known['cpu']}, {torch.get_num_threads()} of {known['cores']} cores, {known['memory_gib']:.0f} GiB"
-    return f"{', '.join(packages)}; commit {known['commit']}; {places}; {known['date'][:10]}"
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ Prints tables and writes OUT/runtime.json. usage:
 ``machine``: what memory and processor give to these threads. ``sizes``: registrations of phantoms by stage, of about
 1, 6 and 25 megavoxels, the middle one with 512 to 4096 keypoints as well; each in a process of its own, where the first
 run is cold and the second warm. ``commands``: the same phantoms and the pairs of FOLDER (as in accuracy.py, with masks)
-by the program, from the start of the interpreter to its end. ``stages``: see stage_cases.py and references.py.
+by the program, from the start of the interpreter to its end. ``stages``: see stage_*.py and references.py.
 
 Stages and the machine: best of three, or of as many as start within five seconds; references and registrations once.
 As in the program, processes keep what they free (graphreg.runtime.malloc). Nothing else should run meanwhile.
@@ -17,16 +17,27 @@ import argparse
 import json
 import math
 import os
-import subprocess
 import sys
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import SimpleITK as sitk
-from peers import THREADS, environment, wait_for
+from common import (
+    HERE,
+    cases,
+    environment,
+    header,
+    images,
+    line,
+    masks,
+    measured,
+    parser,
+    registration,
+    settle,
+    write_json,
+)
 
 # This module stays free of torch: a process starts with the memory of its parent on its account.
 
@@ -35,8 +46,8 @@ PARTS = ("machine", "sizes", "commands", "stages")
 SIZES = {"small": (2.6, 3.5), "middle": (1.5, 1.8), "large": (0.9, 1.2)}  # mm in plane, between slices
 COUNTS = (512, 1024, 2048, 4096)  # keypoints of every level
 QUICK = "".join(
-    f"[levels.{name}]\nspacing_mm = 6.0\nkeypoints.count = 64\nkeypoints.sigma_mm = 3.0\ncosts.step_mm = 6.0\n"
-    "costs.radius_mm = 24.0\n"
+    f"[levels.{name}]\nspacing_mm = 6.0\nsampler.count = 64\nsampler.sigma_mm = 3.0\nmatcher.step_mm = 6.0\n"
+    "matcher.radius_mm = 24.0\n"
     for name in ("wide", "coarse", "middle")
 )
 COPY, MATRIX = "memory, copy", "matrix product, float32"  # as runtime_work.py calls them
@@ -69,27 +80,17 @@ class Study:
         answer = self.out / "answer.json"
         answer.unlink(missing_ok=True)
         task |= {"device": self.device, "quick": self.quick, "threads": self.threads, "out": str(self.out)}
-        self.run(
-            [sys.executable, str(Path(__file__).with_name("runtime_work.py")), work, json.dumps(task), str(answer)]
-        )
+        self.run([sys.executable, str(HERE / "runtime_work.py"), work, json.dumps(task), str(answer)])
         figures: Figures = json.loads(answer.read_text())
         answer.unlink()
         return figures
 
     def run(self, command: list[str]) -> tuple[float, float]:
         """Seconds and peak MiB of a process. Leaves where it fails."""
-        env = os.environ | dict.fromkeys(THREADS, str(self.threads))
-        start = time.perf_counter()
-        process = subprocess.Popen(command, env=env)
-        try:
-            peak_mib = wait_for(process)
-        except BaseException:
-            process.kill()
-            raise
-        seconds = time.perf_counter() - start
-        if process.returncode:
-            sys.exit(f"exit code {process.returncode}: {' '.join(command)}")
-        return seconds, peak_mib
+        cost = measured(command, self.threads)
+        if cost.exit_code:
+            sys.exit(f"exit code {cost.exit_code}: {' '.join(command)}")
+        return cost.seconds, cost.peak_mib
 
 
 def main() -> None:
@@ -97,8 +98,7 @@ def main() -> None:
     study = Study(**vars(arguments().parse_args()))
     study.out.mkdir(parents=True, exist_ok=True)
     (study.out / "quick.toml").write_text(QUICK)
-    if hasattr(os, "sched_setaffinity"):  # Linux; children inherit it
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: study.threads])
+    settle(study.threads)
     record = surroundings(study)
     print(*(f"{name}: {value}" for name, value in record.items()), sep="\n")
     if study.device == "cuda" and not study.child("cuda")["present"]:
@@ -118,14 +118,14 @@ def main() -> None:
 
 def arguments() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="else one per core")
-    parser.add_argument("--pairs", type=Path, help="folder of pairs")
-    parser.add_argument("--quick", action="store_true", help="all of it tiny, to see that it works")
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=", ".join(PARTS))
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    return parser
+    found = parser(__doc__)
+    found.add_argument("out", type=Path)
+    found.add_argument("--threads", type=int, default=os.cpu_count(), help="else one per core")
+    found.add_argument("--pairs", type=Path, help="folder of pairs")
+    found.add_argument("--quick", action="store_true", help="all of it tiny, to see that it works")
+    found.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=", ".join(PARTS))
+    found.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    return found
 
 
 def surroundings(study: Study) -> Figures:
@@ -134,19 +134,17 @@ def surroundings(study: Study) -> Figures:
     return here | {"threads": study.threads, "device": study.device, "quick": study.quick}
 
 
-def write(study: Study, environment: Figures) -> None:
+def write(study: Study, here: Figures) -> None:
     """OUT/runtime.json, with what is known so far."""
     gpu = {} if study.device == "cuda" else {"gpu": "not measured"}
-    record = {"environment": environment, **study.found, **gpu}
-    (study.out / "runtime.json").write_text(json.dumps(record, indent=2) + "\n")
+    write_json(study.out / "runtime.json", {"environment": here, **study.found, **gpu})
 
 
-def table(header: str, rows: Iterable[Sequence[object]]) -> None:
+def table(names: str, rows: Iterable[Sequence[object]]) -> None:
     """A table in Markdown, line by line as they come; numbers to three figures."""
-    columns = header.split(", ")
-    print(f"| {' | '.join(columns)} |\n" + "|---" * len(columns) + "|", flush=True)
+    print(header(names.split(", ")), flush=True)
     for row in rows:
-        print("| " + " | ".join(cell(value) for value in row) + " |", flush=True)
+        print(line(map(cell, row)), flush=True)
 
 
 def cell(value: object) -> str:
@@ -191,7 +189,7 @@ def phantoms(study: Study) -> dict[str, Path]:
     """Folders of pairs by name, made where they are missing."""
     folders = {name: study.out / "phantoms" / name for name in study.sizes}
     for name, spacing in study.sizes.items():
-        if not (folders[name] / "moving_mask.nii.gz").exists():  # the last to be written
+        if not masks(folders[name])[-1].exists():  # the last to be written
             study.child("phantom", folder=str(folders[name]), spacing=spacing)
     return folders
 
@@ -200,27 +198,24 @@ def tell_commands(study: Study) -> None:
     """The whole program, from files to files."""
     folders = phantoms(study)
     if study.pairs:
-        folders |= {file.parent.name: file.parent for file in sorted(study.pairs.glob("*/fixed.nii.gz"))}
+        folders |= {case.name: case for case in cases(study.pairs)}
     found = study.found["commands"] = []
 
     def rows() -> Iterator[Sequence[object]]:
         for name, folder in folders.items():
-            out = study.out / "results" / name
-            images = [str(folder / f"{role}.nii.gz") for role in ("fixed", "moving")]
-            masks = [f"--{role}-mask={folder / role}_mask.nii.gz" for role in ("fixed", "moving")]
-            rest = ["-o", str(out), *masks, "--device", study.device, "--force", "--quiet", *study.settings]
-            seconds, peak = study.run([sys.executable, "-m", "graphreg", "register", *images, *rest])
-            million = megavoxels(images[0])
+            options = ["--device", study.device, "--force", "--quiet", *study.settings]
+            seconds, peak = study.run(registration(folder, study.out / "results" / name, *options))
+            million = megavoxels(images(folder)[0])
             found.append({"pair": name, "megavoxels": million, "seconds": seconds, "peak_mib": peak})
             yield name, million, seconds, seconds / million, round(peak)
 
     table("pair, Mvox, s, s/Mvox, peak MiB", rows())
 
 
-def megavoxels(path: str) -> float:
+def megavoxels(path: Path) -> float:
     """Size of an image, from its header."""
     reader = sitk.ImageFileReader()
-    reader.SetFileName(path)
+    reader.SetFileName(str(path))
     reader.ReadImageInformation()
     return math.prod(reader.GetSize()) / 1e6
 

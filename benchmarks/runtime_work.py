@@ -4,14 +4,16 @@ import json
 import mmap
 import sys
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from stage_cases import Bench, rows
+from common import images, masks
+from stage_bench import Bench
+from stage_cases import rows
 
 from graphreg import PRESETS, read_pair, register
 from graphreg.config import override
@@ -61,18 +63,18 @@ def phantom(task: Figures) -> Figures:
     """A pair and its masks, to files."""
     spacing, folder = tuple(task["spacing"]), Path(task["folder"])
     pair = make_phantom(0, PhantomConfig(fixed_spacing_mm=spacing, moving_spacing_mm=spacing)).pair
-    for role, volume, mask in (("fixed", pair.fixed, pair.fixed_mask), ("moving", pair.moving, pair.moving_mask)):
-        assert mask is not None
-        write_volume(volume, folder / f"{role}.nii.gz")
-        write_volume((volume.grid, mask), folder / f"{role}_mask.nii.gz")
+    assert pair.fixed_mask is not None and pair.moving_mask is not None
+    sides = ((pair.fixed, pair.fixed_mask), (pair.moving, pair.moving_mask))
+    for (volume, mask), image_file, mask_file in zip(sides, images(folder), masks(folder), strict=True):
+        write_volume(volume, image_file)
+        write_volume((volume.grid, mask), mask_file)
     return {}
 
 
 def registration(task: Figures) -> Figures:
     """Reading a pair, and registering it twice."""
     folder, start = Path(task["folder"]), time.perf_counter()
-    names = ("fixed", "moving", "fixed_mask", "moving_mask")
-    pair = read_pair(*(folder / f"{name}.nii.gz" for name in names))
+    pair = read_pair(*images(folder), *masks(folder))
     reading_s = time.perf_counter() - start
     config = (
         override(PRESETS["fast"], (Path(task["out"]) / "quick.toml").read_text())
@@ -80,9 +82,7 @@ def registration(task: Figures) -> Figures:
         else PRESETS["inhale-exhale"]
     )
     if count := task["count"]:
-        config = replace(
-            config, levels=tuple(replace(v, keypoints=replace(v.keypoints, count=count)) for v in config.levels)
-        )
+        config = override(config, "\n".join(f"levels.{level.name}.sampler.count = {count}" for level in config.levels))
     runs = []
     for state in ("cold", "warm"):
         start = time.perf_counter()

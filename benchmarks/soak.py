@@ -9,7 +9,6 @@ than 5 % (the resident set where the C library does not tell). Linux. usage:
     python benchmarks/soak.py OUT [--count N] [--seed FIRST]         writes OUT/soak.json
 """
 
-import argparse
 import ctypes
 import gc
 import json
@@ -22,17 +21,18 @@ from statistics import median
 from typing import Any
 
 import torch
-from regularisers import machine
+from common import machine, parser
 
 from graphreg import __version__, summarise, tre
-from graphreg.config import override, preset
+from graphreg.config import override
 from graphreg.io import read_transform
 from graphreg.io.json_text import write_json
 from graphreg.phantom import PhantomConfig, make_phantom
 from graphreg.pipeline import register
+from graphreg.presets import preset
 from graphreg.runs.results import TRANSFORM, write_result
 from graphreg.runtime.malloc import keep_freed_memory
-from graphreg.runtime.peak import forget_peak
+from graphreg.runtime.memory import forget_peak
 
 SCANS = PhantomConfig(fixed_spacing_mm=(4.0, 5.0), moving_spacing_mm=(4.0, 4.5), vessel_spacing_mm=12.0, landmarks=100)
 CONFIG = override(
@@ -41,23 +41,23 @@ CONFIG = override(
 field_spacing_mm = 5.0
 [levels.wide]
 spacing_mm = 4.0
-keypoints = {count = 400, separation_mm = 8.0}
-descriptors = {dilation_mm = 4.0, radius_mm = 4.0}
-costs = {radius_mm = 40.0, step_mm = 8.0}
+sampler = {count = 400, separation_mm = 8.0}
+features = {dilation_mm = 4.0, radius_mm = 4.0}
+matcher = {radius_mm = 40.0, step_mm = 8.0}
 [levels.coarse]
 spacing_mm = 4.0
-keypoints = {count = 500}
-descriptors = {dilation_mm = 4.0, radius_mm = 4.0}
-costs = {radius_mm = 12.0, step_mm = 4.0}
+sampler = {count = 500}
+features = {dilation_mm = 4.0, radius_mm = 4.0}
+matcher = {radius_mm = 12.0, step_mm = 4.0}
 [levels.middle]
 spacing_mm = 3.0
-keypoints = {count = 800}
-descriptors = {dilation_mm = 3.0, radius_mm = 3.0}
-costs = {radius_mm = 6.0, step_mm = 3.0}
+sampler = {count = 800}
+features = {dilation_mm = 3.0, radius_mm = 3.0}
+matcher = {radius_mm = 6.0, step_mm = 3.0}
 [refinement.dense]
 spacing_mm = 4.0
-features = {control_mm = 8.0, points = 10000}
-normalisation = {window_mm = 8.0}
+features = {window_mm = 8.0}
+comparison = {control_mm = 8.0, points = 10000}
 descent = {iterations = 10}
 """,
 )
@@ -151,13 +151,13 @@ def report(runs: list[dict[str, Any]]) -> dict[str, Any]:
 
 def main() -> int:
     """Exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--count", type=int, default=500)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("out", type=Path)
+    arguments.add_argument("--count", type=int, default=500)
+    arguments.add_argument("--seed", type=int, default=0)
+    options = arguments.parse_args()
     if options.count < 2:
-        parser.error("--count must be at least 2: the first one warms up")
+        arguments.error("--count must be at least 2: the first one warms up")
     keep_freed_memory()
     runs = []
     with tempfile.TemporaryDirectory() as folder:

@@ -8,34 +8,32 @@ What is in OUT/trust.json is not computed again: after a change of the program, 
 """
 
 import argparse
-import json
+import math
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from accuracy import cases
-from peers import environment
+from common import cases, environment, header, images, kept_rows, line, masks, parser
 from trust_cases import RIGHT, WRONG, Subject
 
 from graphreg import PRESETS, ImagePair, make_phantom, read_pair, register
-from graphreg.anatomy.lung_ct.doubts import doubts
+from graphreg.anatomy import Anatomy
 from graphreg.core.records import Quality
 from graphreg.io.json_text import plain, write_json
 from graphreg.runtime.malloc import keep_freed_memory
 
-ROLES = ("fixed", "moving", "fixed_mask", "moving_mask")
-FIGURES = ("local_ncc", "matched_percent", "seen_percent", "lung_dice")
+FIGURES = ("local_ncc", "matched_percent", "seen_percent", "mask_dice")
 
 
 def main() -> None:
     """Command line."""
-    arguments = parser().parse_args()
+    options = arguments().parse_args()
     keep_freed_memory()
-    subjects = list(read_subjects(arguments.pairs, arguments.phantoms))
-    file: Path = arguments.out / "trust.json"
-    rows: list[dict[str, Any]] = json.loads(file.read_text())["rows"] if file.exists() else []
+    subjects = list(read_subjects(options.pairs, options.phantoms))
+    file: Path = options.out / "trust.json"
+    rows = kept_rows(file)
     known = {(row["subject"], row["kind"]) for row in rows}
     for number, subject in enumerate(subjects):
         for kind, make in (RIGHT | WRONG).items():
@@ -45,15 +43,16 @@ def main() -> None:
             if other is None:
                 raise SystemExit("two patients or phantoms needed")
             row = {"subject": subject.name, "kind": kind, "right": kind in RIGHT}
-            rows.append(row | judge(make(subject, other), arguments.preset))
-            write_json(file, {**environment(()), "preset": arguments.preset, "rows": rows})
+            rows.append(row | judge(make(subject, other), options.preset))
+            write_json(file, {**environment(()), "preset": options.preset, "rows": rows})
             print(subject.name, kind, rows[-1].get("refused") or rows[-1]["quality"]["local_ncc"], flush=True)
-    print("\n".join(table([judged(row) for row in rows])))
+    anatomy = PRESETS[options.preset].anatomy
+    print("\n".join(table([judged(row, anatomy) for row in rows])))
 
 
-def parser() -> argparse.ArgumentParser:
+def arguments() -> argparse.ArgumentParser:
     """What the command line takes."""
-    found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    found = parser(__doc__)
     found.add_argument("out", type=Path)
     found.add_argument("--pairs", type=Path)
     found.add_argument("--phantoms", type=int, default=3)
@@ -64,8 +63,7 @@ def parser() -> argparse.ArgumentParser:
 def read_subjects(pairs: Path | None, phantoms: int) -> Iterator[Subject]:
     """Pairs, then phantoms."""
     for folder in cases(pairs) if pairs else ():
-        fixed, moving, *masks = (folder / f"{role}.nii.gz" for role in ROLES)
-        yield Subject.of(folder.name, read_pair(fixed, moving, *masks))
+        yield Subject.of(folder.name, read_pair(*images(folder), *masks(folder)))
     for seed in range(phantoms):
         yield Subject.of(f"phantom {seed}", make_phantom(seed).pair)
 
@@ -78,30 +76,35 @@ def unlike(one: Subject, other: Subject) -> bool:
 def judge(pair: ImagePair, preset: str) -> dict[str, Any]:
     """Figures of its registration, or why there is none."""
     try:
-        return {"quality": plain(asdict(register(pair, preset).quality))}
+        return {"quality": plain(asdict(register(pair, preset=preset).quality))}
     except ValueError as error:
         return {"refused": str(error)}
 
 
-def judged(row: dict[str, Any]) -> dict[str, Any]:
+def judged(row: dict[str, Any], anatomy: Anatomy) -> dict[str, Any]:
     """A row with the signs against it by the limits of today."""
     if "refused" in row:
         return row | {"signs": ["refused"]}
-    quality = Quality(**{name: float("nan") if v is None else v for name, v in row["quality"].items()})
-    return row | {"signs": [doubt.sign for doubt in doubts(quality)]}
+    return row | {"signs": [doubt.sign for doubt in anatomy.doubts(quality_of(row["quality"]))]}
+
+
+def quality_of(figures: dict[str, Any]) -> Quality:
+    """What was written, NaN again where JSON has no number for it."""
+    own = {name: math.nan if value is None else value for name, value in figures.items() if name != "anatomy"}
+    added = {name: math.nan if value is None else value for name, value in figures["anatomy"].items()}
+    return Quality(**own, anatomy=added)
 
 
 def table(rows: list[dict[str, Any]]) -> list[str]:
     """A line per kind in Markdown, right ones first."""
-    lines = ["| pairs | warned | " + " | ".join(FIGURES) + " | signs |", "|---" * (len(FIGURES) + 3) + "|"]
+    lines = [header(["pairs", "warned", *FIGURES, "signs"])]
     for kind in RIGHT | WRONG:
         found = [row for row in rows if row["kind"] == kind]
         warned = sum(bool(row["signs"]) for row in found)
         signs = sorted({sign for row in found for sign in row["signs"]})
         qualities = [row["quality"] for row in found if "quality" in row]
         ranges = [spread([quality[figure] for quality in qualities]) for figure in FIGURES]
-        cells = [kind, f"{warned} of {len(found)}", *ranges]
-        lines.append("| " + " | ".join([*cells, ", ".join(signs) or "none"]) + " |")
+        lines.append(line((kind, f"{warned} of {len(found)}", *ranges, ", ".join(signs) or "none")))
     for right, name in ((True, "right pairs warned of"), (False, "wrong pairs warned of")):
         found = [row for row in rows if row["right"] is right]
         warned = sum(bool(row["signs"]) for row in found)

@@ -8,13 +8,13 @@ import pytest
 
 from graphreg.anatomy.lung_ct.mask import LungFinder
 from graphreg.config import RegistrationConfig, override
-from graphreg.presets import PRESETS, preset
-from graphreg.presets.lung_ct import INHALE_EXHALE
 from graphreg.features.mind_ssc import MindSSC
 from graphreg.features.normalised import NormalisedIntensities
 from graphreg.interpolation.thin_plate import ThinPlate
 from graphreg.matching.cost_volume import DisplacementSearch
 from graphreg.phantom import PhantomConfig
+from graphreg.presets import PRESETS, preset
+from graphreg.presets.lung_ct import INHALE_EXHALE
 from graphreg.refinement import CubeConfig
 from graphreg.refinement.descent import Descent
 from graphreg.regularisers import BeliefPropagation, Independent, MeanField
@@ -175,10 +175,7 @@ OUT_OF_RANGE: list[tuple[Any, dict[str, Any], str]] = [
     *((NormalisedIntensities, {"window_mm": v}, "normalisation needs numbers above 0") for v in NAN_TOO),
     (NormalisedIntensities, {"noise_hu": -1.0}, "normalisation needs numbers above 0"),
     *((Foerstner, {"sigma_mm": v}, "sigma_mm") for v in NAN_TOO),
-    *(
-        (Foerstner, {name: v}, name)
-        for name, v in (("count", 49), ("separation_mm", -1.0), ("brightest_hu", -1e3))
-    ),
+    *((Foerstner, {name: v}, name) for name, v in (("count", 49), ("separation_mm", -1.0), ("brightest_hu", -1e3))),
     *((MeanField, {"couplings": v}, "couplings") for v in ((), (0.1, -0.1))),
     *((kind, {"data_weight": v}, "data_weight") for kind in (MeanField, Independent) for v in NAN_TOO),
     *((PhantomConfig, {name: v}, "Phantom") for name, v in PHANTOMS),

@@ -10,13 +10,13 @@ from support.problems import noise
 from support.program import ENVIRONMENT, LIGHT, PROGRAM, SETTINGS, scans_of
 
 from graphreg.config import override
-from graphreg.presets import preset
 from graphreg.core.grid import Grid
 from graphreg.core.records import Displacements, FeatureVolume, ImagePair, Keypoints
 from graphreg.interpolation.thin_plate import ThinPlate
 from graphreg.io.datasets import Case, DataSet
 from graphreg.phantom import PhantomConfig, make_phantom
 from graphreg.pipeline import register
+from graphreg.presets import preset
 from graphreg.refinement.feature_difference import FeatureDifference
 from graphreg.runtime import chunks
 from graphreg.study.runner import run_study

@@ -3,7 +3,7 @@ import torch
 from support.problems import LARGER, MATRIX, OBLIQUE, affine_field, points_inside
 
 from graphreg.core.grid import Grid
-from graphreg.core.inversion import inconsistency_mm, invert, inverse_consistent, pull_back
+from graphreg.core.inversion import inconsistency_mm, inverse_consistent, invert, pull_back
 from graphreg.core.records import DenseField
 
 IDENTITY = torch.eye(3, dtype=torch.float64)

@@ -112,9 +112,7 @@ def test_away_from_the_knots_half_as_many_points_of_the_lattice_do(generator):
     grid = Grid((40, 42, 44), (3.0, 3.0, 3.0), (-60.0, 0.0, 0.0))
     knots_mm = torch.tensor([0.0, 60.0, 60.0]) + 12 * torch.randn(200, 3, generator=generator, dtype=torch.float64)
     moved = displacements(knots_mm, 5 * torch.sin(knots_mm / 15))
-    exact, found = (
-        ThinPlate(lattice_mm=lattice)(moved, grid).displacement_mm for lattice in (0.0, 4.0)
-    )
+    exact, found = (ThinPlate(lattice_mm=lattice)(moved, grid).displacement_mm for lattice in (0.0, 4.0))
     far = (torch.cdist(grid.points_mm(knots_mm).reshape(-1, 3), knots_mm).amin(1) > 15).reshape(grid.shape)
     assert far.double().mean() > 0.5
     assert (exact - found).norm(dim=0)[far].max() < 0.02
@@ -137,8 +135,7 @@ def test_a_lattice_changes_the_field_by_a_hundredth_of_a_millimetre_and_more_at_
     vectors_mm = 6 * torch.sin(knots_mm @ wave) + 0.3 * torch.randn(500, 3, generator=generator, dtype=torch.float64)
     moved = displacements(knots_mm, vectors_mm)
     exact, cubic = (
-        ThinPlate(smoothness_mm=3.0, lattice_mm=lattice)(moved, grid).displacement_mm
-        for lattice in (0.0, 4.0)
+        ThinPlate(smoothness_mm=3.0, lattice_mm=lattice)(moved, grid).displacement_mm for lattice in (0.0, 4.0)
     )
     assert (exact - cubic).norm(dim=0).max() < 0.3
     assert (exact - cubic).norm(dim=0).mean() < 0.01

@@ -11,7 +11,6 @@ from scipy.ndimage import map_coordinates
 from support.fields import read_field
 from support.problems import LARGER, MATRIX, OBLIQUE, OFFSET_MM, affine_field, grid_of, grids, points_inside
 
-from graphreg.core.foreign import grid_of as grid_in
 from graphreg.core.grid import Grid
 from graphreg.core.records import DenseField, Volume
 from graphreg.core.resampling import resample

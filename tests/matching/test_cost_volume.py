@@ -6,10 +6,10 @@ import pytest
 import torch
 from support.problems import smooth_noise
 
+from graphreg.core.cubes import label_grid
 from graphreg.core.grid import Grid
 from graphreg.core.records import FeatureVolume, Keypoints
 from graphreg.features.mind_ssc import MindSSC
-from graphreg.core.cubes import label_grid
 from graphreg.matching.cost_volume import DisplacementSearch, patch_offsets
 from graphreg.runtime import chunks
 

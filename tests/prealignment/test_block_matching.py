@@ -9,6 +9,7 @@ from scipy.spatial.transform import Rotation
 from support.problems import MATRIX, OFFSET_MM, bowl, grid_of
 
 from graphreg.core.affine import Affine
+from graphreg.core.cubes import label_grid
 from graphreg.core.errors import InputError
 from graphreg.core.filters import gaussian
 from graphreg.core.grid import Grid
@@ -16,8 +17,6 @@ from graphreg.core.protocols import Subject
 from graphreg.core.records import CostVolume, Keypoints, Volume
 from graphreg.core.resampling import resample, resample_mask
 from graphreg.features.intensities import Intensities
-from graphreg.core.cubes import label_grid
-
 from graphreg.prealignment.block_matching import BlockMatching, best_shifts_mm, trimmed
 from graphreg.sampling.lattice import Lattice
 

@@ -9,7 +9,7 @@ from support.problems import OBLIQUE, bowl, costs_of, noisy_costs, points_inside
 from graphreg.core.grid import Grid, sample
 from graphreg.core.records import CostVolume, Displacements, FeatureVolume, KeypointGraph, Keypoints
 from graphreg.matching.graph import NearestNeighbours
-from graphreg.refinement import CostCubes, CubeConfig, Comparison, FeatureDifference
+from graphreg.refinement import Comparison, CostCubes, FeatureDifference
 from graphreg.refinement.descent import Descent, minimise
 from graphreg.refinement.feature_difference import Comparison, FeatureDifference, bending, diffusion, linearised
 

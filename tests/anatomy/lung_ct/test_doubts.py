@@ -7,7 +7,6 @@ import torch
 from support.problems import GOOD
 
 from graphreg.analysis.agreement import local_ncc
-from graphreg.anatomy.lung_ct import LungCT
 from graphreg.anatomy.lung_ct.doubts import SIGNS
 from graphreg.core.grid import Grid
 from graphreg.core.records import Volume
