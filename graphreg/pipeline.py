@@ -236,7 +236,7 @@ def observe(
     grid = pair.working_grid(level.spacing_mm, level.matcher.radius_mm)
     with stage("keypoints"), blaming("fixed"):
         fixed, mask = pair.fixed_on(grid, level.spacing_mm), pair.fixed_region(grid)
-        keypoints = keypoints or level.sampler(fixed, mask)
+        keypoints = keypoints or level.sampler(pair.plain(fixed), mask)
     with stage("descriptors"):
         fixed_features = level.features(fixed, mask)
         del fixed  # the features of both images are most of the memory of a run

@@ -16,6 +16,11 @@ class IntensityWindow:
     high: float
     span: float | None = None
 
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Lowest and highest of the intensities that it gives."""
+        return (self.low, self.high) if self.span is None else (0.0, self.span)
+
     def __call__(self, data: Tensor) -> Tensor:
         """Intensities of any shape, cut to the window."""
         data = data.clamp(self.low, self.high)

@@ -30,6 +30,7 @@ class PreparedPair:
     region_mm: Tensor  # (8, 3), corners of the box of the fixed region
     reach_mm: Tensor  # (16, 3), and of where pre-alignment puts the moving one: a wide search stays inside
     field_grid: Grid  # of the motion, over the whole fixed image
+    ends: tuple[float, float]  # of the intensities of the fixed image
 
     def working_grid(self, spacing_mm: float, radius_mm: float = 0.0) -> Grid:
         """Isotropic grid around the fixed region; around what may become of it, too, where a search reaches further."""
@@ -39,6 +40,10 @@ class PreparedPair:
     def fixed_on(self, grid: Grid, spacing_mm: float) -> Volume:
         """The fixed image, smoothed for that spacing, on a grid."""
         return resample(self.smoothed(spacing_mm)[0], grid, identity)
+
+    def plain(self, fixed: Volume) -> Volume:
+        """The fixed image, on any grid, without what rounding has made of its ends: flat places have no structure."""
+        return Volume(fixed.grid, fixed.data.clamp(*self.ends))
 
     def moving_on(self, grid: Grid, spacing_mm: float, motion: Motion) -> Volume:
         """The moving image, smoothed for that spacing, as it looks through a motion on a grid."""
@@ -75,6 +80,7 @@ def prepare_pair(
         region_mm=region_mm,
         reach_mm=torch.cat((region_mm, start.inverse()(moving_region_mm))),
         field_grid=fixed.image.grid.with_spacing(field_spacing_mm),
+        ends=windows[0].ends,
     )
 
 
