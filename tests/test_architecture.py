@@ -2,11 +2,13 @@
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
+from statistics import median
 
 import pytest
-from support.house import FILES, HOME_OF, LAYERS, TESTS, TREES, imports, lies_in, part
+from support.house import FILES, HOME_OF, LAYERS, OF_ORGANS, PACKAGE, TESTS, TREES, imports, lies_in, part
 
 import graphreg
 
@@ -52,11 +54,31 @@ def test_files_and_functions_stay_small(name):
     assert not [f.name for f in functions if (f.end_lineno or 10**6) - f.lineno + 1 > 40]
 
 
+def test_the_root_holds_the_front_page_and_the_pipeline_alone():
+    assert {path.stem for path in PACKAGE.glob("*.py")} == {"__init__", "__main__", "pipeline"}
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if not lies_in(name, OF_ORGANS)])
+def test_words_of_one_organ_stand_with_that_organ(name):
+    text = FILES[name].read_text(encoding="utf-8")
+    assert not re.findall(r"(?i:lung)|(?<![A-Za-z])(?:HU|CTs?)(?![A-Za-z])|_hu\b|\bhu_", text)
+
+
+def test_most_functions_are_short():
+    lengths = [
+        (node.end_lineno or 0) - node.lineno + 1 - bool(ast.get_docstring(node))
+        for tree in TREES.values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef)
+    ]
+    assert median(lengths) <= 8
+
+
 def test_the_front_page_exports_what_it_lists():
-    (shown,) = (
-        node for node in TREES["__init__"].body if isinstance(node, ast.If) and ast.unparse(node).startswith("if TYPE")
-    )
-    homes = {alias.name: node.module.removeprefix("graphreg.") for node in shown.body for alias in node.names}
+    branches = [node for node in TREES["__init__"].body if isinstance(node, ast.If)]
+    (shown,) = (node.body for node in branches if ast.unparse(node.test) == "TYPE_CHECKING")
+    lines = [node for node in shown if isinstance(node, ast.ImportFrom)]
+    homes = {alias.name: str(node.module).removeprefix("graphreg.") for node in lines for alias in node.names}
     assert homes == graphreg._HOMES and sorted(homes) == sorted(graphreg.__all__)
     for name, home in homes.items():
         assert getattr(graphreg, name) is getattr(importlib.import_module(f"graphreg.{home}"), name)

@@ -1,29 +1,38 @@
 """Settings: presets, overrides by name, and what is refused with the name of the field."""
 
+import json
 import tomllib
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 import pytest
 
+from graphreg.anatomy import Whole
 from graphreg.anatomy.lung_ct.mask import LungFinder
-from graphreg.config import RegistrationConfig, override
+from graphreg.anatomy.windows import FixedWindow
+from graphreg.config import RegistrationConfig, as_record, override
+from graphreg.config.names import entry_name
+from graphreg.features import Gradients, Intensities
 from graphreg.features.mind_ssc import MindSSC
 from graphreg.features.normalised import NormalisedIntensities
+from graphreg.interpolation import BSpline
 from graphreg.interpolation.thin_plate import ThinPlate
+from graphreg.matching import SixNeighbours
 from graphreg.matching.cost_volume import DisplacementSearch
 from graphreg.phantom import PhantomConfig
+from graphreg.prealignment import Centres
+from graphreg.prealignment.block_matching import BlockMatching
 from graphreg.presets import PRESETS, preset
 from graphreg.presets.lung_ct import INHALE_EXHALE
-from graphreg.refinement import CubeConfig
+from graphreg.refinement import DenseRefinement, KeypointRefinement
 from graphreg.refinement.descent import Descent
+from graphreg.refinement.feature_difference import Comparison
 from graphreg.regularisers import BeliefPropagation, Independent, MeanField
+from graphreg.sampling import Lattice, Uniform
 from graphreg.sampling.foerstner import Foerstner
 from graphreg.training.settings import FitConfig
 
-
-def test_a_text_overrides_what_it_names_and_nothing_else():
-    toml = """
+FORMER = """
     regulariser = "none"
     field_spacing_mm = 3.5
     window_hu = [-950, 100.0]
@@ -34,43 +43,119 @@ def test_a_text_overrides_what_it_names_and_nothing_else():
     symmetric = true
     [levels.middle.mean_field]
     couplings = [0.5, 1, 2.0]
+    [refinement.dense]
+    features = {points = 5000}
+    normalisation = {noise_hu = 20.0}
+"""
+TODAY = """
+    regulariser = "none"
+    field_spacing_mm = 3.5
+    [anatomy]
+    window = {low = -950, high = 100.0}
+    find = {closing_mm = 6.0}
+    [levels.coarse.matcher]
+    radius_mm = 30.0
+    symmetric = true
+    [levels.middle.mean_field]
+    couplings = [0.5, 1, 2.0]
+    [refinement.dense]
+    comparison = {points = 5000}
+    features = {noise = 20.0}
+"""
+
+
+def test_a_text_overrides_what_it_names_and_nothing_else():
+    changed = override(INHALE_EXHALE, TODAY)
+    alone = INHALE_EXHALE.with_regulariser("none")
+    wide, coarse, middle, *rest = alone.levels
+    anatomy, (dense,) = INHALE_EXHALE.anatomy, INHALE_EXHALE.refinement
+    find, window = replace(anatomy.find, closing_mm=6.0), FixedWindow(low=-950.0, high=100.0)
+    coarse = replace(coarse, matcher=replace(coarse.matcher, radius_mm=30.0, symmetric=True))
+    (tuned,) = (one for one in changed.levels[2].alternatives if isinstance(one, MeanField))
+    assert tuned.couplings == (0.5, 1.0, 2.0) and changed.levels[2].regulariser == Independent()
+    assert changed.anatomy == replace(anatomy, find=find, window=window)
+    assert changed.levels == (wide, coarse, replace(middle, alternatives=changed.levels[2].alternatives), *rest)
+    comparison, features = Comparison(points=5000), NormalisedIntensities(noise=20.0)
+    assert changed.refinement == (replace(dense, comparison=comparison, features=features),)
+    assert changed.field_spacing_mm == 3.5 and changed != INHALE_EXHALE
+
+
+def test_names_of_version_0_5_mean_the_same_and_are_warned_of():
+    with pytest.warns(DeprecationWarning, match="'window_hu' has another name now"):
+        assert override(INHALE_EXHALE, FORMER) == override(INHALE_EXHALE, TODAY)
+    with pytest.warns(DeprecationWarning, match="metric"):
+        (dense,) = override(INHALE_EXHALE, "refinement.dense.metric = 'mind'").refinement
+    assert isinstance(dense, DenseRefinement) and dense.features == MindSSC()
+    with pytest.warns(DeprecationWarning, match="keypoints"):
+        evenly = override(INHALE_EXHALE, "levels.wide.keypoints = {uniform = true, count = 70}")
+    assert evenly.levels[0].sampler == Uniform(count=70)
+
+
+def test_a_way_to_fill_a_role_is_named_or_a_table_with_its_kind():
+    toml = """
+    anatomy = "whole"
+    prealignment = ["centres", {kind = "affine", rounds = 2}]
+    refinement = ["keypoints", {kind = "dense", features = "mind-ssc", name = "last"}]
+    [levels.wide]
+    sampler = {kind = "lattice", spacing_mm = 12}
+    features = "gradients"
+    moving_features = {kind = "intensities", contrast = 50.0}
+    graph = "six-neighbours"
+    interpolator = {kind = "b-spline", control_mm = 9.0}
+    regulariser = {kind = "belief-propagation", slack_mm = 3.0}
     """
     changed = override(INHALE_EXHALE, toml)
-    wide, coarse, middle, *rest = INHALE_EXHALE.levels
-    expected = replace(
-        INHALE_EXHALE,
-        regulariser="none",
-        field_spacing_mm=3.5,
-        window_hu=(-950.0, 100.0),
-        mask=replace(INHALE_EXHALE.mask, closing_mm=6.0),
-        levels=(
-            wide,
-            replace(coarse, costs=replace(coarse.costs, radius_mm=30.0, symmetric=True)),
-            replace(middle, mean_field=replace(middle.mean_field, couplings=(0.5, 1.0, 2.0))),
-            *rest,
-        ),
-    )
-    assert changed == expected != INHALE_EXHALE
+    level = changed.levels[0]
+    assert isinstance(changed.anatomy, Whole)
+    centres, affine = changed.prealignment
+    assert centres == Centres() and isinstance(affine, BlockMatching) and affine.rounds == 2
+    assert [each.name for each in changed.refinement] == ["keypoints", "last"]
+    assert level.sampler == Lattice(spacing_mm=12.0) and level.graph == SixNeighbours()
+    assert (level.features, level.moving_features) == (Gradients(), Intensities(contrast=50.0))
+    assert level.interpolator == BSpline(control_mm=9.0)
+    assert level.regulariser == BeliefPropagation(slack_mm=3.0)
+    assert changed.levels[1:] == INHALE_EXHALE.levels[1:]
+
+
+def test_records_tell_apart_what_does_otherwise_and_name_what_is_ones_own():
+    @dataclass(frozen=True)
+    class Own:
+        weight: float = 2.0
+
+        def __call__(self, costs, graph):
+            return costs
+
+    def with_level(**changes: Any) -> Any:
+        return as_record(replace(INHALE_EXHALE, levels=(replace(INHALE_EXHALE.levels[0], **changes),)))["levels"][0]
+
+    plain = with_level()
+    assert plain["sampler"]["kind"] == "foerstner" and plain["name"] == "wide" and "alternatives" not in plain
+    assert with_level(alternatives=()) == plain  # what does not work makes no difference
+    assert with_level(sampler=Uniform(count=1024)) != plain
+    own = with_level(regulariser=Own())["regulariser"]
+    assert own["kind"].endswith("Own") and own["weight"] == 2.0 != with_level(regulariser=Own(3.0))["regulariser"]
+    json.dumps(as_record(INHALE_EXHALE), allow_nan=False)
 
 
 def test_an_empty_text_changes_nothing_and_whole_numbers_become_floats():
     assert override(INHALE_EXHALE, "") == INHALE_EXHALE
-    assert override(INHALE_EXHALE, "[levels.coarse]\n[mask]\n") == INHALE_EXHALE
-    changed = override(INHALE_EXHALE, "field_spacing_mm = 3\nwindow_hu = [-1000, 0]")
-    assert repr((changed.field_spacing_mm, changed.window_hu)) == "(3.0, (-1000.0, 0.0))"
+    assert override(INHALE_EXHALE, "[levels.coarse]\n[anatomy]\n") == INHALE_EXHALE
+    changed = override(INHALE_EXHALE, "field_spacing_mm = 3\nanatomy.window.low = -900")
+    assert repr((changed.field_spacing_mm, changed.anatomy.window)) == "(3.0, FixedWindow(low=-900.0, high=200.0))"
 
 
 def to_toml(config, path=""):
-    """Every value of the settings, a table for each dataclass and for each level by its name."""
+    """Every value of the settings, a table for each dataclass and for each entry of a list by its name."""
     lines, tables = [], []
     for f in fields(config):
         value = getattr(config, f.name)
         if is_dataclass(value):
             tables += [f"[{path}{f.name}]", *to_toml(value, f"{path}{f.name}.")]
-        elif isinstance(value, tuple) and is_dataclass(value[0]):
-            for level in value:
-                tables += [f"[{path}{f.name}.{level.name}]", *to_toml(level, f"{path}{f.name}.{level.name}.")]
-        else:
+        elif isinstance(value, tuple) and value and is_dataclass(value[0]):
+            for entry in value if f.name != "alternatives" else ():
+                place = f"{path}{f.name}.{entry_name(entry)}"
+                tables += [f"[{place}]", *to_toml(entry, f"{place}.")]
+        elif value is not None and f.name != "alternatives":
             shown = str(value).lower() if isinstance(value, bool) else repr(value)
             lines.append(f"{f.name} = {shown.replace('(', '[').replace(')', ']')}")
     return lines + tables
@@ -102,24 +187,28 @@ def test_presets_go_from_coarse_to_fine_in_label_steps_of_whole_voxels(name):
 @pytest.mark.parametrize(
     ("toml", "message"),
     [
-        ("nonsense = 1", "unknown setting 'nonsense'; there are levels, refinement"),
-        ("[mask]\nnonsense = 1", "unknown setting 'mask.nonsense'"),
-        ("[levels.coarse.costs]\nreach = 1", "unknown setting 'levels.coarse.costs.reach'"),
+        ("nonsense = 1", "unknown setting 'nonsense'; there are anatomy, prealignment, levels, refinement"),
+        ("[anatomy.find]\nnonsense = 1", "unknown setting 'anatomy.find.nonsense'"),
+        ("[levels.coarse.matcher]\nreach = 1", "unknown setting 'levels.coarse.matcher.reach'"),
         ("[levels.tiny]\nspacing_mm = 1.0", "levels are the tables wide, coarse, .*got tiny"),
         ("[levels]\ncoarse = 3", "levels are the tables wide, coarse, .*got coarse = 3"),
-        ("levels = 3", "levels must be of type tuple"),
-        ("[[levels]]\nspacing_mm = 3.0", "levels must be of type tuple"),
-        ("mask = 1", "mask must be of type LungFinder"),
-        ("regulariser = 1", "regulariser must be of type str"),
+        ("levels = 3", "levels must hold tables of settings by name"),
+        ("[[levels]]\nspacing_mm = 3.0", "levels must hold tables of settings by name"),
+        ("anatomy = 1", "anatomy must be a name or a table, got 1"),
+        ("regulariser = 1", "regulariser must be a name"),
         ("field_spacing_mm = 'wide'", "field_spacing_mm must be of type float, got 'wide'"),
         ("field_spacing_mm = true", "field_spacing_mm must be of type float, got True"),
         ("field_spacing_mm = [1.0, 2.0]", "field_spacing_mm must be of type float"),
-        ("window_hu = 5", "window_hu must be of type tuple"),
-        ("window_hu = [-1000.0]", "window_hu must hold 2 values"),
-        ("window_hu = [-1000, 0, 200]", "window_hu must hold 2 values"),
-        ("window_hu = ['low', 'high']", "window_hu must be of type float, got 'low'"),
-        ("[levels.coarse.keypoints]\ncount = 500.0", "levels.coarse.keypoints.count must be of type int"),
-        ("[levels.coarse.costs]\nsymmetric = 1", "levels.coarse.costs.symmetric must be of type bool"),
+        ("anatomy.window = 5", "anatomy.window must be of type FixedWindow"),
+        ("prealignment.masks.scale = [0.5]", "prealignment.masks.scale must hold 2 values"),
+        ("anatomy.typical_mm = [1, 2]", "anatomy.typical_mm must hold 3 values"),
+        ("prealignment.masks.scale = ['low', 'high']", "scale must be of type float, got 'low'"),
+        ("[levels.coarse.sampler]\ncount = 500.0", "levels.coarse.sampler.count must be of type int"),
+        ("[levels.coarse.matcher]\nsymmetric = 1", "levels.coarse.matcher.symmetric must be of type bool"),
+        ("levels.coarse.sampler = 'grid'", "coarse.sampler must be one of foerstner, uniform, lattice, got 'grid'"),
+        ("refinement = ['none']", r"refinement\[0\] must be one of keypoints, dense, got 'none'"),
+        ("levels.coarse.sampler.kind = 'lattice'\nlevels.coarse.sampler.count = 3", "unknown setting .*sampler.count"),
+        ("prealignment = ['landmarks']", "landmarks"),
     ],
 )
 def test_what_is_unknown_or_of_another_type_is_refused_with_its_whole_name(toml, message):
@@ -136,21 +225,21 @@ def test_what_is_unknown_or_of_another_type_is_refused_with_its_whole_name(toml,
         ),
         ("field_spacing_mm = 0", "field_spacing_mm must be positive"),
         ("field_spacing_mm = nan", "field_spacing_mm must be finite"),
-        ("window_hu = [200, -1000]", "window_hu must rise"),
+        ("anatomy.window = {low = 200, high = -1000}", "must rise"),
         ("[levels.coarse]\nspacing_mm = -1", "coarse.spacing_mm must be positive"),
         ("[levels.coarse]\nspacing_mm = inf", "coarse.spacing_mm must be finite"),
         ("[levels.coarse]\nname = 'middle'", "names of their own"),
-        ("[levels.coarse.keypoints]\ncount = 3", "keypoints.count"),
-        ("[levels.coarse.costs]\nstep_mm = 0", "cost labels"),
+        ("[levels.coarse.sampler]\ncount = 3", "sampler.count"),
+        ("[levels.coarse.matcher]\nstep_mm = 0", "cost labels"),
         ("[levels.coarse.graph]\nneighbours = -1", "graph.neighbours"),
         ("[levels.coarse.mean_field]\ndata_weight = 0", "mean_field.data_weight"),
         ("[levels.coarse.mean_field]\ncouplings = []", "mean_field.couplings"),
         ("[levels.coarse.belief_propagation]\nslack_mm = 0", "belief_propagation.slack_mm"),
         ("[levels.coarse.none]\ndata_weight = 0", "none.data_weight"),
-        ("[levels.coarse.spline]\nsmoothness_mm = -1", "spline"),
-        ("[levels.coarse.descriptors]\ndilation_mm = 0", "descriptor"),
-        ("[mask]\nclosing_mm = 0", "Mask"),
-        ("[alignment]\nsteps = -1", "Alignment"),
+        ("[levels.coarse.interpolator]\nsmoothness_mm = -1", "spline"),
+        ("[levels.coarse.features]\ndilation_mm = 0", "descriptor"),
+        ("[anatomy.find]\nclosing_mm = 0", "Mask"),
+        ("[prealignment.masks]\nsteps = -1", "Alignment"),
         ("this is no toml", "line 1"),
     ],
 )
@@ -159,7 +248,6 @@ def test_what_is_out_of_range_is_refused_with_its_name(toml, message):
         override(INHALE_EXHALE, toml)
 
 
-KEYPOINTS = [("count", 49), ("separation_mm", -1.0), ("brightest_hu", -1000.0)]
 BELIEFS = ("data_weight", "slack_mm", "temperature")
 DESCENT = ("iterations", "rate_mm", "check_every")
 PHANTOMS = [("fixed_spacing_mm", (0.0, 2.5)), ("lift_mm", (30.0, 90.0)), ("noise_hu", -1.0), ("landmarks", 0)]
@@ -167,15 +255,15 @@ NAN_TOO = (0, -1, float("nan"))
 OUT_OF_RANGE: list[tuple[Any, dict[str, Any], str]] = [
     *((Descent, {name: v}, f"refinement {name} must be positive, got {v}") for v in NAN_TOO for name in DESCENT),
     *((BeliefPropagation, {name: v}, name) for v in NAN_TOO for name in ("data_weight", "slack_mm", "temperature")),
-    *((CubeConfig, {"smoothness": v}, "smoothness of displacements must be at least 0") for v in NAN_TOO[1:]),
+    *((KeypointRefinement, {"smoothness": v}, "smoothness of displacements must be at least 0") for v in NAN_TOO[1:]),
     *((ThinPlate, {name: -1.0}, "spline") for name in ("smoothness_mm", "lattice_mm")),
     (ThinPlate, {"smoothness_mm": float("nan")}, "spline"),
     *((DisplacementSearch, w, "cost") for w in ({"step_mm": 0.0}, {"radius_mm": 1.0, "step_mm": 2.0}, {"patch": -1})),
     *((MindSSC, wrong, "descriptor lengths") for wrong in ({"dilation_mm": 0.0}, {"radius_mm": -1.0})),
     *((NormalisedIntensities, {"window_mm": v}, "normalisation needs numbers above 0") for v in NAN_TOO),
-    (NormalisedIntensities, {"noise_hu": -1.0}, "normalisation needs numbers above 0"),
+    (NormalisedIntensities, {"noise": -1.0}, "normalisation needs numbers above 0"),
     *((Foerstner, {"sigma_mm": v}, "sigma_mm") for v in NAN_TOO),
-    *((Foerstner, {name: v}, name) for name, v in (("count", 49), ("separation_mm", -1.0), ("brightest_hu", -1e3))),
+    *((Foerstner, {name: v}, name) for name, v in (("count", 49), ("separation_mm", -1.0))),
     *((MeanField, {"couplings": v}, "couplings") for v in ((), (0.1, -0.1))),
     *((kind, {"data_weight": v}, "data_weight") for kind in (MeanField, Independent) for v in NAN_TOO),
     *((PhantomConfig, {name: v}, "Phantom") for name, v in PHANTOMS),

@@ -66,14 +66,29 @@ def _changed(name: str, old: Any, new: Any, path: str, hint: Any) -> Any:
 def _filled(registry: Registry, old: Any, new: Any, path: str) -> Any:
     """A role, filled by the way of that name, or with other settings."""
     if isinstance(new, str):
-        return old if kind_of(old) == new else _made(registry, new, path)
+        return _filled(registry, old, {"kind": new}, path)
     if not isinstance(new, dict):
         raise InputError(f"{path} must be a name or a table, got {new!r}")
-    kind = new.get("kind", kind_of(old))
-    chosen = old if kind == kind_of(old) else _made(registry, kind, path)
+    kind, settings = new.get("kind", kind_of(old)), {key: value for key, value in new.items() if key != "kind"}
+    try:
+        chosen = old if kind == kind_of(old) else _made(registry, kind, path)
+    except TypeError:  # it has settings without defaults
+        return _given(registry, kind, settings, path)
     if not is_dataclass(chosen):
         raise InputError(f"{path} has no settings: name one of {', '.join(registry)} as its kind")
-    return _override(chosen, {key: value for key, value in new.items() if key != "kind"}, f"{path}.")
+    return _override(chosen, settings, f"{path}.")
+
+
+def _given(registry: Registry, kind: str, settings: Mapping[str, Any], path: str) -> Any:
+    """A way to fill a role that has no settings until they are given, all at once."""
+    try:
+        return registry[kind](**{name: _frozen(value) for name, value in settings.items()})
+    except TypeError as error:
+        raise InputError(f"{path}: {kind}: {error}") from None
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
 def _made(registry: Registry, kind: Any, path: str) -> Any:

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import ENOMEM
 from os import PathLike
 
 PathInput = str | PathLike[str]
 
 ALLOCATORS = ("can't allocate memory", "not enough memory", "Failed to allocate memory", "bad_alloc")  # torch, ITK, C++
+LOADER = "failed to map segment"  # of a library that does not fit, which ends in ImportError, of torch's in OSError
 
 
 class InputError(ValueError):
@@ -43,6 +45,8 @@ def unsuitable(path: PathInput, need: str, found: str) -> InputError:
 
 def lacks_memory(error: BaseException) -> bool:
     """Whether an error says that there was not enough memory, which torch and ITK tell in words alone."""
+    if isinstance(error, ImportError | OSError):
+        return LOADER in str(error) or getattr(error, "errno", None) == ENOMEM
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and any(words in str(error) for words in ALLOCATORS)
     )

@@ -34,7 +34,7 @@ import graphreg
 from graphreg.cli import demonstration, job, main, settings
 from graphreg.config import override
 from graphreg.core.records import DenseField, Volume
-from graphreg.io import images, maps, read_landmarks, read_transform, write_points, write_transform, write_volume
+from graphreg.io import images, read_landmarks, read_transform, write_points, write_transform, write_volume
 from graphreg.phantom import PhantomConfig, make_phantom
 from graphreg.presets import preset
 
@@ -550,8 +550,9 @@ def test_evaluate_tells_the_overlap_of_labels(shift, tmp_path, capsys, monkeypat
     (tmp_path / "l.csv").write_text("fixed_x,fixed_y,fixed_z,moving_x,moving_y,moving_z\n0,0,0,3,0,0\n")
     command = ["evaluate", str(shift), "--landmarks", f"{tmp_path}/l.csv", "--json", f"{tmp_path}/e.json"]
     labels = ["--fixed-labels", f"{tmp_path}/f.nii.gz", "--moving-labels", f"{tmp_path}/m.nii.gz"]
-    read, read_volume = [], images.read_volume
-    monkeypatch.setattr(maps, "read_volume", lambda path: (read.append(path.name), read_volume(path))[1])
+    read: list[str] = []
+    read_once = images._read
+    monkeypatch.setattr(images, "_read", lambda path: read.append(path.name) or read_once(path))  # type: ignore[func-returns-value]
     assert main([*command, *labels]) == 0
     assert read == ["f.nii.gz", "m.nii.gz"]  # each once
     out = capsys.readouterr().out

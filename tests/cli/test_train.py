@@ -16,9 +16,9 @@ from graphreg.regularisers.weights_file import Weights, fingerprint, read_weight
 LEVEL = """
 [levels.{}]
 spacing_mm = 4.0
-keypoints = {{count = 120}}
-descriptors = {{dilation_mm = 4.0, radius_mm = 4.0}}
-costs = {{radius_mm = {}, step_mm = {}}}"""
+sampler = {{count = 120}}
+features = {{dilation_mm = 4.0, radius_mm = 4.0}}
+matcher = {{radius_mm = {}, step_mm = {}}}"""
 LEVELS = {"wide": (32.0, 8.0), "coarse": (16.0, 4.0), "middle": (8.0, 4.0)}
 TINY = "field_spacing_mm = 6.0" + "".join(LEVEL.format(name, *costs) for name, costs in LEVELS.items())
 SCANS = PhantomConfig(fixed_spacing_mm=(4.0, 5.0), moving_spacing_mm=(4.0, 5.0))

@@ -13,6 +13,6 @@ def test_each_verb_lives_in_a_file_of_its_name():
 
 
 def test_what_help_tells_of_the_library_is_so():
-    assert tuple(PRESETS) == names.PRESETS and names.REGULARISERS == REGULARISERS
+    assert tuple(PRESETS) == names.PRESETS and tuple(REGULARISERS) == names.REGULARISERS
     assert names.WRITABLE == WRITABLE and names.LAYOUTS == LAYOUTS
     assert VentilationConfig().smoothing_mm == names.VENTILATION_SMOOTHING_MM

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,6 +30,9 @@ SHEARED = AFFINE + np.array([[0, 0.1, 0, 0]] + [[0] * 4] * 3)
 
 class MetaTensor(torch.Tensor):
     """As MONAI has it."""
+
+    affine: Any
+    meta: dict[str, Any]
 
     def __new__(cls, data, affine, meta=None):
         tensor = torch.as_tensor(data).as_subclass(cls)
@@ -86,13 +90,13 @@ def test_a_volume_of_nibabel_by_its_own_name_is_the_same():
 
 def test_an_array_has_the_axes_z_y_x_and_its_geometry_x_y_z():
     array = np.arange(24.0).reshape(2, 3, 4)
-    turned = [[0, 0, 1], [-1, 0, 0], [0, 1, 0]]  # x points to -y, y to z, z to x
+    turned: list[list[float]] = [[0, 0, 1], [-1, 0, 0], [0, 1, 0]]  # x points to -y, y to z, z to x
     volume = Volume.from_numpy(array, (0.5, 2, 3), origin=(1, 2, 3), direction=turned)
     assert volume.grid.to_mm(torch.tensor([1.0, 1.0, 1.0])).tolist() == [1 + 3, 2 - 0.5, 3 + 2]
     assert volume.stored == "float64" and np.array_equal(volume.to_numpy(), array)
     array[0] = 7
     assert volume.data[0, 0, 0] == 0  # in memory of its own
-    plain = Volume.from_numpy(array.astype(bool), np.array([1, 1, 2], np.int64))
+    plain = Volume.from_numpy(array.astype(bool), tuple(np.array([1, 1, 2], np.int64)))
     assert plain.grid == Grid((2, 3, 4), (1.0, 1.0, 2.0)) and plain.stored == "uint8"
 
 

@@ -9,6 +9,7 @@ from scipy import ndimage
 from support.problems import LARGER, MATRIX, OBLIQUE, OFFSET_MM, noise, smooth_noise, stored_otherwise
 
 from graphreg.core.grid import Grid
+from graphreg.core.intensities import IntensityWindow
 from graphreg.core.records import DenseField, Volume
 from graphreg.core.resampling import crop, identity, prepare, resample, resample_mask
 
@@ -97,7 +98,7 @@ def test_slabs_do_not_change_the_image(generator, monkeypatch):
 
 def test_preparing_leaves_an_image_coarser_than_the_grid_but_for_the_window(generator):
     volume = noise(OBLIQUE, generator)  # 0.7 x 1.3 x 2.5 mm
-    prepared = prepare(volume, 0.7, (-1000.0, 200.0))
+    prepared = prepare(volume, 0.7, IntensityWindow(-1000.0, 200.0))
     assert prepared.grid == OBLIQUE
     assert torch.equal(prepared.data, volume.data.clamp(-1000, 200))
 
@@ -107,7 +108,7 @@ def test_preparing_smooths_each_axis_by_what_a_coarser_grid_cannot_hold(generato
     # by hand: 0.42 sqrt(2.5^2 - 0.5^2) mm = 0.42 * 2.449 / 0.5 = 2.058 voxels along x, 0.42 * 2 / 1.5 = 0.56 along y,
     # and none along z, whose voxels are larger than 2.5 mm
     expected = ndimage.gaussian_filter(volume.data.numpy(), (0, 0.56, 2.0576), mode="nearest", radius=(0, 2, 7))
-    assert np.allclose(prepare(volume, 2.5, (-5000.0, 5000.0)).data.numpy(), expected, atol=0.01)
+    assert np.allclose(prepare(volume, 2.5, IntensityWindow(-5000.0, 5000.0)).data.numpy(), expected, atol=0.01)
 
 
 def test_a_pattern_finer_than_the_grid_leaves_no_other_pattern():
@@ -115,7 +116,7 @@ def test_a_pattern_finer_than_the_grid_leaves_no_other_pattern():
     stripes = Volume(fine, 100 * (-1.0) ** torch.arange(40).expand(40, 40, 40))
     coarse = Grid((8, 8, 8), (4.0, 4.0, 4.0), (4.0, 4.0, 4.0))
     assert resample(stripes, coarse, identity).data.abs().min() > 99  # every fourth voxel is the same
-    assert resample(prepare(stripes, 4.0, (-1000.0, 1000.0)), coarse, identity).data.abs().max() < 1
+    assert resample(prepare(stripes, 4.0, IntensityWindow(-1000.0, 1000.0)), coarse, identity).data.abs().max() < 1
 
 
 @pytest.mark.parametrize("outside", [None, -1024.0])
@@ -136,4 +137,4 @@ def test_the_type_in_the_file_is_handed_on_but_not_by_what_is_smoothed(generator
     parts = (slice(2, 9), slice(3, 9), slice(1, 8))
     assert crop(volume, parts).stored == resample(volume, OBLIQUE, pushed).stored == "uint16"
     assert resample(volume, LARGER.with_spacing(3.0), identity, outside=0.0).stored == "uint16"
-    assert prepare(volume, 4.0, (-1000.0, 200.0)).stored is None
+    assert prepare(volume, 4.0, IntensityWindow(-1000.0, 200.0)).stored is None

@@ -87,7 +87,7 @@ ROUNDED = {
 SIX = Grid((2, 2, 3), (1.0, 1.0, 1.0))
 
 
-def written(content, path, **options):
+def found_in(content, path, **options):
     """Type and first slice of what SimpleITK finds in the file of an image."""
     write_volume(content, path, **options)
     array = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
@@ -98,9 +98,9 @@ def written(content, path, **options):
 @pytest.mark.parametrize("stored", ROUNDED)
 def test_a_volume_is_written_in_its_stored_type_rounded_and_clamped_to_it(tmp_path, stored, suffix):
     volume = Volume(SIX, torch.tensor(VALUES).reshape(1, 2, 3).expand(2, 2, 3), stored)
-    assert written(volume, tmp_path / f"a.{suffix}") == (stored, ROUNDED[stored])
+    assert found_in(volume, tmp_path / f"a.{suffix}") == (stored, ROUNDED[stored])
     assert read_volume(tmp_path / f"a.{suffix}").stored == stored
-    assert written(volume, tmp_path / f"f.{suffix}", as_float=True) == ("float32", ROUNDED["float32"])
+    assert found_in(volume, tmp_path / f"f.{suffix}", as_float=True) == ("float32", ROUNDED["float32"])
 
 
 @pytest.mark.parametrize(
@@ -116,13 +116,14 @@ def test_a_volume_is_written_in_its_stored_type_rounded_and_clamped_to_it(tmp_pa
 )
 def test_data_without_a_stored_type_are_bytes_integers_of_their_own_or_float32(tmp_path, data, name):
     data = data.reshape(1, 2, 3).expand(2, 2, 3)
-    assert written((SIX, data), tmp_path / "a.nii.gz") == (name, data[0].flatten().to(torch.float32).tolist())
+    assert found_in((SIX, data), tmp_path / "a.nii.gz") == (name, data[0].flatten().to(torch.float32).tolist())
     if data.is_floating_point():
-        assert written(Volume(SIX, data), tmp_path / "b.nii.gz")[0] == "float32"
+        assert found_in(Volume(SIX, data), tmp_path / "b.nii.gz")[0] == "float32"
 
 
 def test_scaled_voxels_of_a_nifti_are_stored_as_floats(tmp_path):
-    content = bytearray(nifti([(-1, 0, 0, 0), (0, -1, 0, 0), (0, 0, 1, 0)], (4, 3, 2), range(24)))
+    size = {"dim": (3, 4, 3, 2, 1, 1, 1, 1), "pixdim": (1, 1, 1, 1, 1, 1, 1, 1)}
+    content = bytearray(nifti(struct.pack("<24h", *range(24)), **size, srow=(-1, 0, 0, 0, 0, -1, 0, 0, 0, 0, 1, 0)))
     struct.pack_into("<2f", content, 112, 0.5, 3.0)
     (tmp_path / "a.nii").write_bytes(content)
     volume = read_volume(tmp_path / "a.nii")

@@ -12,7 +12,7 @@ from torch import Tensor
 from graphreg.core.grid import Grid, mask_points_mm, sample
 from graphreg.core.records import Volume
 from graphreg.phantom import Phantom, PhantomConfig, make_phantom
-from graphreg.phantom.breathing import Breathing, draw_breathing, invert
+from graphreg.phantom.breathing import Breathing, draw_breathing, inverse_breathing
 from graphreg.phantom.rendering import tube_share
 from graphreg.phantom.thorax import draw_thorax
 from graphreg.phantom.vessels import Tubes, grow
@@ -73,7 +73,7 @@ def test_exhaling_lifts_the_lungs_and_the_inverse_returns_them_within_a_hundredt
     assert (breathing(points) - points)[:, 2].min() > -1
     breathing, points = breath(4)
     grid = Grid.covering(points, 10.0, 20.0)
-    assert (invert(breathing, grid)(breathing(points).float()) - points).norm(dim=1).max() < 0.01
+    assert (inverse_breathing(breathing, grid)(breathing(points).float()) - points).norm(dim=1).max() < 0.01
 
 
 def test_jacobian_is_the_determinant_of_finite_differences() -> None:

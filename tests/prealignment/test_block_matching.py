@@ -1,7 +1,7 @@
 """Known motions of images without order, blocks that lie, and the parts by hand."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -78,8 +78,8 @@ def off_mm(found, truth, fixed):
 
 
 def matching(**settings):
-    parts = {"sampler": Lattice(spacing_mm=12.0), "features": Intensities(), "matcher": Patches()}
-    return BlockMatching(**(parts | settings))
+    whole = BlockMatching(sampler=Lattice(spacing_mm=12.0), features=Intensities(), matcher=Patches())
+    return replace(whole, **settings)
 
 
 @pytest.mark.parametrize(

@@ -49,4 +49,4 @@ def test_what_was_turned_and_scaled_before_stays_and_centre_meets_centre(pair):
 
 def test_unmoved_gives_the_start_back(pair):
     start = Affine(MATRIX, OFFSET_MM)
-    assert Unmoved()(*pair, start) is start
+    assert Unmoved()(pair[0], pair[1], start) is start

@@ -9,9 +9,9 @@ from support.problems import OBLIQUE, bowl, costs_of, noisy_costs, points_inside
 from graphreg.core.grid import Grid, sample
 from graphreg.core.records import CostVolume, Displacements, FeatureVolume, KeypointGraph, Keypoints
 from graphreg.matching.graph import NearestNeighbours
-from graphreg.refinement import Comparison, CostCubes, FeatureDifference
 from graphreg.refinement.descent import Descent, minimise
 from graphreg.refinement.feature_difference import Comparison, FeatureDifference, bending, diffusion, linearised
+from graphreg.refinement.keypoints import CostCubes
 
 GRID = Grid((17, 19, 21), (2.0, 2.0, 2.0), (-30.0, 15.0, 200.0))
 SHIFT_MM = torch.tensor([0.8, -0.5, 0.3], dtype=torch.float64)

@@ -7,19 +7,18 @@ from typing import Any
 
 import pytest
 import torch
-from graphreg.scene import find_masks, open_scene
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from support.levels import COARSE
+from support.levels import COARSE, QUICK
 from support.problems import bowl, costs_of, noisy_costs
 from support.program import refused
 
-from graphreg.config import RegistrationConfig, override
+from graphreg.config import override
 from graphreg.core.grid import Grid
 from graphreg.core.records import CostVolume, Displacements, KeypointGraph, Volume
 from graphreg.io import write_volume
 from graphreg.phantom import PhantomConfig, make_phantom
-from graphreg.pipeline import observe
+from graphreg.pipeline import find_regions, observe, prealign
 from graphreg.presets import preset
 from graphreg.regularisers import GraphRegNet, Independent
 from graphreg.regularisers.networks import ARCHITECTURES, build, load, restore
@@ -197,7 +196,7 @@ def test_a_shipped_name_is_found_beside_the_code_and_a_path_where_it_says():
 def test_settings_may_name_weights_by_their_file(saved):
     toml = f"[levels.coarse]\ngraphregnet = {{weights = {json.dumps(str(saved))}}}"
     chosen = override(preset("fast"), toml)
-    assert chosen.levels[1].regulariser("graphregnet") == GraphRegNet(weights=str(saved))
+    assert chosen.with_regulariser("graphregnet").levels[1].regulariser == GraphRegNet(weights=str(saved))
 
 
 @pytest.mark.parametrize("harm", [None, text, missing])
@@ -250,18 +249,18 @@ def test_clean_minima_are_followed_and_a_keypoint_misled_among_coherent_neighbou
     assert (together - truth_mm[misled]).norm() < (alone - truth_mm[misled]).norm() / 3
 
 
-LEVEL = replace(COARSE, graphregnet=GraphRegNet(weights="coarse"))
+LEVEL = replace(COARSE, alternatives=(GraphRegNet(weights="coarse"),))
 
 
 @pytest.fixture(scope="module")
 def phantom_costs() -> tuple[CostVolume, KeypointGraph, torch.Tensor]:
     """What one level sees of a phantom, and the motion of its keypoints that is left after the pre-alignment."""
     phantom = make_phantom(3, PhantomConfig(fixed_spacing_mm=(2.5, 3.0), moving_spacing_mm=(2.6, 2.8), landmarks=100))
-    config, monitor = RegistrationConfig(levels=(LEVEL,), field_spacing_mm=4.0), Monitor(9, CPU)
-    scene = open_scene(phantom.pair, find_masks(phantom.pair, config, monitor), config, monitor)
-    costs, graph = observe(scene.start, LEVEL, scene)
+    config, monitor = replace(QUICK, levels=(LEVEL,)), Monitor(9, CPU)
+    pair = prealign(find_regions(phantom.pair, config.anatomy, monitor), config, monitor)
+    costs, graph = observe(pair.start, LEVEL, pair, monitor)
     points_mm = costs.keypoints.points_mm
-    return costs, graph, left_over(scene.start, phantom.motion(points_mm), points_mm)
+    return costs, graph, left_over(pair.start, phantom.motion(points_mm), points_mm)
 
 
 def errors_mm(found: Displacements, truth_mm):
@@ -270,7 +269,9 @@ def errors_mm(found: Displacements, truth_mm):
 
 def test_the_motion_of_a_phantom_is_found_far_better_than_by_keypoints_alone_and_the_network_knows_where(phantom_costs):
     costs, graph, truth_mm = phantom_costs
-    alone, together = (errors_mm(LEVEL.regulariser(name)(costs, graph), truth_mm) for name in ("none", "graphregnet"))
+    alone, together = (
+        errors_mm(LEVEL.with_regulariser(name).regulariser(costs, graph), truth_mm) for name in ("none", "graphregnet")
+    )
     assert together.mean() < 0.5 * alone.mean()
     assert together.mean() < 2.0 and together.quantile(0.9) < 4.0
     costs, graph, truth_mm = phantom_costs

@@ -207,5 +207,5 @@ def test_the_costs_are_left_as_they_were_and_float32_stays_float32(regulariser, 
 
 def test_each_name_has_a_regulariser_at_every_level():
     for level in INHALE_EXHALE.levels:
-        kinds = {name_of(level.regulariser(name)) for name in REGULARISERS}
+        kinds = {name_of(level.with_regulariser(name).regulariser) for name in REGULARISERS}
         assert kinds == {"GraphRegNet", "BeliefPropagation", "MeanField", "Independent"}

@@ -10,7 +10,16 @@ from torch import Tensor
 
 from graphreg.core.cubes import expectation, label_grid
 from graphreg.regularisers import MeanField
-from graphreg.regularisers.unrolled import DATA_WEIGHT, LOOKS, Neighbours, Problem, State, UnrolledNet, consensus
+from graphreg.regularisers.unrolled import (
+    DATA_WEIGHT,
+    LOOKS,
+    Neighbours,
+    Problem,
+    State,
+    UnrolledNet,
+    around,
+    consensus,
+)
 
 STEP_MM = 3.0
 COUNT = 60

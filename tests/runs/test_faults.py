@@ -383,8 +383,9 @@ def test_handlers_of_the_caller_are_given_back(capsys):
 
 
 STARVING = """
-import os, resource, sys
+import importlib, os, resource, sys
 from graphreg.cli import main
+importlib.import_module(sys.argv.pop(1))
 pages = int(open("/proc/self/statm").read().split()[0])
 limit = pages * os.sysconf("SC_PAGE_SIZE") + int(sys.argv[1]) * 2**20
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
@@ -393,10 +394,12 @@ sys.exit(main(sys.argv[2:]))
 
 
 @LINUX
-@pytest.mark.parametrize("spare_mb", [40, 200])  # beyond what the program has before it begins
-def test_want_of_memory_is_one_line_and_the_earlier_result_stays(earlier, pair, spare_mb):
+@pytest.mark.parametrize(  # before the libraries are loaded, and after; MB beyond what the program has by then
+    ("loaded", "spare_mb"), [("graphreg.cli", 40), ("graphreg.cli", 200), ("graphreg.cli.job", 200)]
+)
+def test_want_of_memory_is_one_line_and_the_earlier_result_stays(earlier, pair, loaded, spare_mb):
     out, before = earlier
-    command = [sys.executable, "-c", STARVING, f"{spare_mb}", "register", *map(str, pair), "-o", str(out)]
+    command = [sys.executable, "-c", STARVING, loaded, f"{spare_mb}", "register", *map(str, pair), "-o", str(out)]
     done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     assert done.stderr == "graphreg: failed: there is not enough memory (--debug shows where)\n"
     assert done.returncode == 1 and contents(out) == before

@@ -11,7 +11,6 @@ from support.dicom import SLICES, dicom
 from support.problems import OBLIQUE, SMALL, placed_grid, present
 from support.program import FAST, LINUX, SETTINGS, load, one_line, scans_of
 
-from graphreg import pipeline
 from graphreg.cli import main
 from graphreg.config import override
 from graphreg.core.grid import Grid
@@ -19,13 +18,16 @@ from graphreg.core.records import ImagePair, Volume
 from graphreg.core.resampling import identity, resample, resample_mask
 from graphreg.io import write_volume
 from graphreg.io.extents import Extent, read_extent
+from graphreg.matching import DisplacementSearch
 from graphreg.phantom import PhantomConfig, make_phantom
 from graphreg.pipeline import register
 from graphreg.presets import preset
-from graphreg.runs import requirements as memory
-from graphreg.runs.requirements import available_bytes, needed_bytes
-from graphreg.runtime import chunks
+from graphreg.runs import requirements
+from graphreg.runs.requirements import needed_bytes
+from graphreg.runtime import chunks, memory
 from graphreg.runtime.chunks import FILLING, in_smaller_parts, rows
+from graphreg.runtime.memory import available_bytes
+from graphreg.sampling import Uniform
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
@@ -78,14 +80,14 @@ def command(coarser, tmp_path):
 
 
 def test_a_gpu_that_is_too_small_for_the_usual_parts_is_told_of(command, tmp_path, monkeypatch, capsys):
-    compare = pipeline.compare  # type: ignore[attr-defined]  # what the pipeline itself calls
+    search = DisplacementSearch.__call__
 
     def short(*arguments, **others):
         if rows(1, GPU) > FILLING // 4:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        return compare(*arguments, **others)
+        return search(*arguments, **others)
 
-    monkeypatch.setattr(pipeline, "compare", short)
+    monkeypatch.setattr(DisplacementSearch, "__call__", short)
     assert main(command) == 0
     out, err = capsys.readouterr()
     told = "warning: the memory of the GPU did not suffice until the work was done in parts 4 times smaller"
@@ -97,7 +99,7 @@ def test_a_gpu_that_is_too_small_altogether_is_one_line(command, tmp_path, monke
     def full(*_, **__):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
-    monkeypatch.setattr(pipeline, "compare", full)
+    monkeypatch.setattr(DisplacementSearch, "__call__", full)
     assert main(command) == 1
     assert capsys.readouterr().err == "graphreg: failed: the GPU has not enough memory (--device cpu does without)\n"
     assert not (tmp_path / "out").exists()
@@ -121,7 +123,7 @@ def test_an_image_tells_its_extent_before_it_is_read(tmp_path):
 def test_memory_grows_with_images_grids_keypoints_and_labels():
     settings, chest = preset("inhale-exhale"), Extent(10**7, (320.0, 320.0, 300.0))
     usual = needed_bytes(chest, chest, settings)
-    many = "levels.wide.keypoints = {count = 20000, uniform = true}"
+    many = "levels.wide.sampler = {kind = 'uniform', count = 20000}"
     larger = {
         "image": needed_bytes(Extent(10**8, chest.size_mm), chest, settings),
         "lungs": needed_bytes(chest, chest, settings, region_mm=(300.0, 200.0, 280.0)),
@@ -135,8 +137,8 @@ def test_memory_grows_with_images_grids_keypoints_and_labels():
 
 
 def test_images_that_memory_cannot_hold_are_refused_in_one_line_before_they_are_read(command, monkeypatch, capsys):
-    monkeypatch.setattr(memory, "available_bytes", lambda device: 20e6)
-    monkeypatch.setattr("graphreg.cli.job.read_pair", lambda *_: pytest.fail("images are read"))
+    monkeypatch.setattr(requirements, "available_bytes", lambda device: 20e6)
+    monkeypatch.setattr("graphreg.runs.run.read_pair", lambda *_: pytest.fail("images are read"))
     told = " GB of memory on the cpu for these images and settings needed, 0.02 GB available found"
     err = one_line((main(command), *capsys.readouterr()), told)
     assert err.startswith(f"graphreg: {command[1]} and {command[2]}: at least 0.")
@@ -209,8 +211,7 @@ def test_images_of_40_voxels_a_side_are_registered(lungs, given):
 def test_as_many_keypoints_as_are_asked_for_are_registered(lungs):
     settings = override(preset("fast"), FAST)
     last = settings.levels[-1]
-    keypoints = replace(last.keypoints, count=3000, uniform=True)
-    dense = replace(last, keypoints=keypoints, costs=replace(last.costs, radius_mm=3.0, step_mm=3.0))
+    dense = replace(last, sampler=Uniform(count=3000), matcher=DisplacementSearch(radius_mm=3.0, step_mm=3.0))
     done = register(lungs.pair, config=replace(settings, levels=(settings.levels[0], dense), refinement=()))
     points = lungs.landmarks
     before = (points.fixed_mm - points.moving_mm).norm(dim=1).mean()

@@ -15,8 +15,9 @@ from graphreg.io import InputError
 
 pytest.importorskip("jinja2", reason="needs the extra [report]")
 pytest.importorskip("PIL", reason="needs the extra [report]")
+from graphreg.study.files import read_errors
 from graphreg.study.report import FOLDERS, heading, shown, write_report  # noqa: E402  # after the skip
-from graphreg.study.report_contents import read_errors, read_study  # noqa: E402  # after the skip
+from graphreg.study.report_contents import contents_of
 from graphreg.study.report_plots import Errors, box_plot, cumulative_plot  # noqa: E402  # after the skip
 
 
@@ -202,10 +203,11 @@ def test_the_curve_of_four_errors_by_hand_and_boxes_that_escape_names():
 
 
 def test_errors_come_back_as_written(made):
-    landmarks = read_errors(made / "first" / "errors.csv")
-    study = read_study(made)
+    errors = read_errors(made / "first")["all & <b>"]
+    study = contents_of(made)
     assert [case.name for case in study.cases] == list(NAMES)
-    assert landmarks == study.cases[2].landmarks
+    landmarks = study.cases[2].landmarks
+    assert [mark.after_mm for mark in landmarks] == errors["after_mm"].tolist()
     assert landmarks[0].landmark_set == "all & <b>"
     assert study.failures == {"gone": FAILURE}
 
@@ -215,4 +217,4 @@ def test_a_study_without_anything_yet_is_a_page_and_a_file_is_not_a_folder(tmp_p
     assert "no result" in page_of(tmp_path)
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="a file found"):
-        read_study(tmp_path / "file")
+        contents_of(tmp_path / "file")

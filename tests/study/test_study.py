@@ -214,12 +214,12 @@ def test_scoring_reads_no_images_where_a_mask_is_given_and_finds_the_same_with_t
     folder, case = tmp_path / "out" / "case1", tiny.cases[0]
     mask, told = case.read().fixed_mask, load(folder / "figures.json")
     without = replace(case, inputs={role: file for role, file in case.inputs.items() if role != "fixed_mask"})
-    monkeypatch.setattr("graphreg.study.score.find_lungs", lambda _: mask)
+    anatomy = replace(fakes.CONFIG.anatomy, find=lambda _: mask)
     (folder / "figures.json").unlink()
-    assert score(without, folder) == told
+    assert score(without, folder, anatomy) == told
     monkeypatch.setattr(type(case), "read", lambda _: pytest.fail("images were read"))
     (folder / "figures.json").unlink()
-    assert score(case, folder) == told
+    assert score(case, folder, anatomy) == told
 
 
 def test_workers_take_the_devices_in_turn(tiny, tmp_path, monkeypatch):

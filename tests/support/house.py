@@ -15,30 +15,28 @@ TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in FIL
 # part of the package -> parts that it may import; "" is graphreg/__init__.py, with the version
 GROUND = {"core", "runtime"}
 ROLES = {"prealignment", "sampling", "features", "matching", "regularisers", "interpolation", "refinement"}
-WORK = GROUND | ROLES | {"anatomy", "analysis"}
-RUNS = WORK | {"config", "phantom", "scene", "refining", "assessment", "pipeline", "runs"}
+SETTINGS = GROUND | ROLES | {"anatomy", "config"}
+WORK = SETTINGS | {"analysis", "presets", "pipeline", "io", "__init__"}
 LAYERS = {
-    "runtime": {"core", "runtime"},
-    "core": {"core", "runtime"},
-    **{role: GROUND | {role} for role in ROLES},  # never one another
-    "anatomy": GROUND | {"anatomy", "analysis"},
+    **{part: GROUND for part in GROUND},
+    **{role: GROUND | {role} for role in ROLES},  # never one another, nor an anatomy
     "analysis": GROUND | {"analysis", "features"},
+    "anatomy": GROUND | {"analysis", "anatomy"},
     "phantom": GROUND | {"phantom", "interpolation"},
     "io": GROUND | {"io"},
-    "config": GROUND | ROLES | {"anatomy"},
-    "scene": WORK | {"config"},
-    "refining": WORK | {"config", "scene"},
-    "assessment": WORK | {"scene"},
-    "pipeline": WORK | {"config", "scene", "refining", "assessment"},
-    "runs": RUNS | {"io", "__init__"},
-    "training": RUNS | {"io", "training", "__init__"},
-    "study": RUNS | {"io", "training", "study", "__init__"},
-    "cli": RUNS | {"io", "training", "study", "cli", "__init__"},
+    "config": SETTINGS,
+    "presets": SETTINGS | {"presets"},
+    "pipeline": SETTINGS | {"analysis", "presets", "io"},
+    "runs": WORK | {"runs"},
+    "training": WORK | {"runs", "phantom", "training"},
+    "study": WORK | {"runs", "study"},
+    "cli": WORK | {"runs", "phantom", "training", "study", "cli"},
     "__main__": {"cli"},
-    "__init__": RUNS | {"io", "training", "study"},
+    "__init__": WORK | {"phantom"},
 }
+OF_ORGANS = {"anatomy", "presets", "phantom", "io.datasets", "cli", "core.former"}  # the last has names of old
 HOME_OF = {
-    "SimpleITK": {"io", "anatomy"},
+    "SimpleITK": {"io", "anatomy", "core.foreign"},
     "torch_cluster": {"matching.graph"},
     "torch_geometric": {"regularisers.edge_conv", "regularisers.unrolled"},
     "typer": {"cli"},

@@ -25,17 +25,17 @@ STUDY = {"study.json", "results.csv", "summary.json", "tables.md", "tables.tex"}
 _LEVEL = """
 [levels.{}]
 spacing_mm = 3.0
-keypoints = {{count = 400}}
-descriptors = {{dilation_mm = 3.0, radius_mm = 3.0}}
-costs = {{radius_mm = {}, step_mm = {}}}"""
+sampler = {{count = 400}}
+features = {{dilation_mm = 3.0, radius_mm = 3.0}}
+matcher = {{radius_mm = {}, step_mm = {}}}"""
 _LEVELS = {"wide": (36.0, 6.0), "coarse": (9.0, 3.0), "middle": (6.0, 3.0)}
 # settings that suit a coarse phantom, and ones that take even less time
 FAST = f"""
 field_spacing_mm = 5.0{"".join(_LEVEL.format(name, *costs) for name, costs in _LEVELS.items())}
 [refinement.dense]
 spacing_mm = 4.0
-features = {{control_mm = 8.0, points = 5000}}
-normalisation = {{window_mm = 6.0}}
+comparison = {{control_mm = 8.0, points = 5000}}
+features = {{window_mm = 6.0}}
 descent = {{iterations = 10}}
 """
 LIGHT = FAST.replace("spacing_mm = 3.0", "spacing_mm = 5.0").replace("count = 400", "count = 200")

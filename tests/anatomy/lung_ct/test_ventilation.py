@@ -5,7 +5,8 @@ import pytest
 import torch
 from support.problems import OBLIQUE, grid_of, scaled
 
-from graphreg.analysis.regions import label_regions, log_jacobian, lung_regions, measure
+from graphreg.analysis.regions import label_regions, log_jacobian, measure
+from graphreg.anatomy.lung_ct.sides import lung_regions
 from graphreg.anatomy.lung_ct.ventilation import (
     MAPS,
     VentilationConfig,
