@@ -18,11 +18,6 @@ PLAIN = Grid((2, 3, 4), (1.0, 2.0, 3.0), (10.0, 20.0, 30.0))
 COUNTED = torch.arange(24, dtype=torch.float32).reshape(2, 3, 4)
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("images")
-
-
 def same(one, other, tolerance_mm=1e-3):
     gap = (one.corners_mm() - other.corners_mm()).abs().max()
     return one.shape == other.shape and gap <= tolerance_mm

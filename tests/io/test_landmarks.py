@@ -27,11 +27,6 @@ def markups(point, **changes):
     return json.dumps({"markups": [{"type": "Fiducial", "controlPoints": controls, **changes}]})
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("landmarks")
-
-
 @pytest.mark.parametrize(
     ("name", "text"),
     [

@@ -10,11 +10,6 @@ from graphreg.core.records import DenseField
 from graphreg.io import InputError, read_transform, write_transform
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("transforms")
-
-
 @given(grids, st.integers(0, 2**31))
 def test_reading_gives_back_what_was_written(folder, grid, seed):
     generator = torch.Generator().manual_seed(seed)
