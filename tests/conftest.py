@@ -57,6 +57,12 @@ def coarser(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return phantom_in(tmp_path_factory.mktemp("coarser"), 5, 6)
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that the tests of a module share, which write to names of their own."""
+    return tmp_path_factory.mktemp("folder")
+
+
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     """The folder that ``here`` works in; modules put their own in its place."""

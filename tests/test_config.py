@@ -68,15 +68,15 @@ def test_a_text_overrides_what_it_names_and_nothing_else():
     changed = override(INHALE_EXHALE, TODAY)
     alone = INHALE_EXHALE.with_regulariser("none")
     wide, coarse, middle, *rest = alone.levels
-    anatomy, (dense,) = INHALE_EXHALE.anatomy, INHALE_EXHALE.refinement
-    find, window = replace(anatomy.find, closing_mm=6.0), FixedWindow(low=-950.0, high=100.0)
-    coarse = replace(coarse, matcher=replace(coarse.matcher, radius_mm=30.0, symmetric=True))
+    anatomy = INHALE_EXHALE.anatomy
+    find, window = LungFinder(closing_mm=6.0), FixedWindow(low=-950.0, high=100.0)
+    coarse = replace(coarse, matcher=DisplacementSearch(radius_mm=30.0, step_mm=3.0, symmetric=True))
     (tuned,) = (one for one in changed.levels[2].alternatives if isinstance(one, MeanField))
     assert tuned.couplings == (0.5, 1.0, 2.0) and changed.levels[2].regulariser == Independent()
     assert changed.anatomy == replace(anatomy, find=find, window=window)
     assert changed.levels == (wide, coarse, replace(middle, alternatives=changed.levels[2].alternatives), *rest)
     comparison, features = Comparison(points=5000), NormalisedIntensities(noise=20.0)
-    assert changed.refinement == (replace(dense, comparison=comparison, features=features),)
+    assert changed.refinement == (DenseRefinement(comparison=comparison, features=features),)
     assert changed.field_spacing_mm == 3.5 and changed != INHALE_EXHALE
 
 

@@ -8,7 +8,6 @@ from graphreg.analysis.metrics import summarise, tre
 from graphreg.anatomy.lung_ct import PICTURE_WINDOW
 from graphreg.cli.console import say
 from graphreg.cli.job import perform, remark, run_of, summary
-from graphreg.cli.names import DEFAULT
 from graphreg.cli.phantom_files import CHUNK, require_own, write_phantom
 from graphreg.cli.tables import tre_table
 from graphreg.core.grid import mask_points_mm
@@ -33,7 +32,7 @@ def _demonstrate(out: Path, data: Path, seed: int) -> None:
     config = PhantomConfig()
     truth = make_phantom(seed, config)
     write_phantom(data, truth, seed, config)
-    run = run_of({"fixed": data / "fixed.nii.gz", "moving": data / "moving.nii.gz"}, out, DEFAULT)
+    run = run_of({"fixed": data / "fixed.nii.gz", "moving": data / "moving.nii.gz"}, out)
     run.check()
     finished = perform(run, quiet=False)
     done, picture = finished.registration, out / "comparison.png"

@@ -1,33 +1,41 @@
 """One registration for the verbs ``register`` and ``demo``: with its progress, its closing line and its warnings."""
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from graphreg.cli.console import progress_bar, say, warn
+from graphreg.cli.names import DEFAULT
 from graphreg.cli.settings import settings_of
 from graphreg.runs.claim import claim
 from graphreg.runs.results import read_record
 from graphreg.runs.run import Finished, Run
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """Settings as the options name them."""
+
+    preset: str = DEFAULT
+    config: Path | None = None
+    regulariser: str | None = None
+    refined: bool = True
+    symmetric: bool = False
+
+
 def run_of(
-    inputs: dict[str, Path | None],
-    out: Path,
-    preset: str,
-    config: Path | None = None,
-    *,
-    symmetric: bool = False,
-    regulariser: str | None = None,
-    refined: bool = True,
-    **others: Any,
+    inputs: Mapping[str, Path | None], out: Path, wanted: Wanted = Wanted(), device: str = "auto", seed: int = 0
 ) -> Run:
     """A registration as the options ask for it. Raises InputError, which names the file where a setting is wrong."""
-    settings = settings_of(preset, config, regulariser, refined)
-    settings = replace(settings, symmetric=symmetric or settings.symmetric)
-    files = {role: file for role, file in inputs.items() if file is not None}
-    remarks = {"preset": preset, "config_file": config and str(config)}
-    return Run(inputs=files, out=out, config=settings, remarks=remarks, **others)
+    settings = settings_of(wanted.preset, wanted.config, wanted.regulariser, wanted.refined)
+    return Run(
+        inputs={role: file for role, file in inputs.items() if file is not None},
+        out=out,
+        config=replace(settings, symmetric=wanted.symmetric or settings.symmetric),
+        device=device,
+        seed=seed,
+        remarks={"preset": wanted.preset, "config_file": wanted.config and str(wanted.config)},
+    )
 
 
 def fulfil(run: Run, force: bool, quiet: bool) -> bool:

@@ -34,19 +34,10 @@ def register(
     A finished result of the same images and settings in OUT is left alone. Where signs speak against the result (other
     patients, a wrong mask, half a lung) it is written all the same, with a warning each, here and in registration.json.
     """
-    from graphreg.cli.job import fulfil, run_of
+    from graphreg.cli.job import Wanted, fulfil, run_of
 
     inputs = {"fixed": fixed, "moving": moving, "fixed_mask": fixed_mask, "moving_mask": moving_mask}
-    run = run_of(
-        inputs,
-        out,
-        preset,
-        config,
-        regulariser=regulariser,
-        refined=not no_refinement,
-        symmetric=symmetric,
-        device=device,
-        seed=seed,
-    )
+    wanted = Wanted(preset, config, regulariser, not no_refinement, symmetric)
+    run = run_of(inputs, out, wanted, device, seed)
     if fulfil(run, force, quiet) and strict:
         raise typer.Exit(FAILED)

@@ -73,7 +73,7 @@ def _filled(registry: Registry, old: Any, new: Any, path: str) -> Any:
     try:
         chosen = old if kind == kind_of(old) else _made(registry, kind, path)
     except TypeError:  # it has settings without defaults
-        return _given(registry, kind, settings, path)
+        return _given(registry, str(kind), settings, path)
     if not is_dataclass(chosen):
         raise InputError(f"{path} has no settings: name one of {', '.join(registry)} as its kind")
     return _override(chosen, settings, f"{path}.")

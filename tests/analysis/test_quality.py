@@ -48,7 +48,7 @@ def test_the_spread_is_that_of_the_logarithm():
     assert regularity(field, mask, grid).sdlogj == pytest.approx(math.log(2) / 2, abs=1e-9)
 
 
-def test_the_mask_is_looked_up_on_its_own_grid():
+def test_the_mask_is_looked_up_on_its_own_grid_and_one_apart_from_the_field_is_refused():
     # the mask lies on a finer grid that holds the right half of the field only
     field_grid = Grid((4, 4, 8), (2.0, 2.0, 2.0))
     x = field_grid.points_mm(torch.zeros((), dtype=torch.float64))[..., 0]
@@ -57,15 +57,12 @@ def test_the_mask_is_looked_up_on_its_own_grid():
     mask_grid = Grid((7, 7, 6), (1.0, 1.0, 1.0), (9.0, 0.0, 0.0))
     found = regularity(field, torch.ones(7, 7, 6, dtype=torch.bool), mask_grid)
     assert found.mean_jacobian == pytest.approx(1.5, abs=1e-9)
-
-
-def test_a_mask_apart_from_the_field_is_refused():
     far = Grid(GRID.shape, GRID.spacing_mm, (500.0, 0.0, 0.0))
     with pytest.raises(ValueError, match="overlaps the field"):
         regularity(still(GRID), torch.ones(GRID.shape, dtype=torch.bool), far)
 
 
-def test_similarity_is_one_less_the_mean_difference_inside_the_mask():
+def test_similarity_is_one_less_the_mean_difference_inside_the_mask_also_for_swapped_images(generator):
     one, other = torch.zeros(2, 3, 4, 5), torch.zeros(2, 3, 4, 5)
     mask = torch.zeros(3, 4, 5, dtype=torch.bool)
     mask[0, 0, :4] = True
@@ -73,12 +70,9 @@ def test_similarity_is_one_less_the_mean_difference_inside_the_mask():
     other[1, 2, 3, 4] = 1.0  # outside
     assert similarity(FeatureVolume(GRID, one), FeatureVolume(GRID, other), mask) == pytest.approx(1 - 0.8 / 8)
     assert similarity(FeatureVolume(GRID, one), FeatureVolume(GRID, one), mask) == 1
-
-
-def test_similarity_is_the_same_for_swapped_images(generator):
-    one, other = (FeatureVolume(GRID, torch.rand(12, 3, 4, 5, generator=generator)) for _ in range(2))
+    this, that = (FeatureVolume(GRID, torch.rand(12, 3, 4, 5, generator=generator)) for _ in range(2))
     mask = torch.rand(3, 4, 5, generator=generator) < 0.5
-    assert similarity(one, other, mask) == similarity(other, one, mask) < 0.9
+    assert similarity(this, that, mask) == similarity(that, this, mask) < 0.9
 
 
 def test_the_volume_of_a_mask_is_in_cubic_millimetres():

@@ -12,10 +12,12 @@ def data(generator):
     return torch.randn(2, 6, 7, 9, generator=generator, dtype=torch.float64)
 
 
-def test_correlation_does_not_turn_the_kernel_round():
+def test_correlation_does_not_turn_the_kernel_round_and_filters_keep_float32():
     row = torch.tensor([[[1.0, 2.0, 4.0]]])
     # each voxel takes its left neighbour once and its right neighbour ten times, the border standing for itself
     assert correlate(row, torch.tensor([1.0, 0.0, 10.0]), -1).tolist() == [[[21, 41, 42]]]
+    image = torch.ones(4, 4, 4)
+    assert gaussian(image, (1.0, 1.0, 1.0)).dtype == box_sum(image, 1).dtype == torch.float32
 
 
 def test_gaussian_agrees_with_scipy_and_one_of_no_width_leaves_the_data(data):
@@ -71,8 +73,3 @@ def test_what_is_worked_on_at_once_does_not_change_a_filter(data, monkeypatch):
     assert torch.equal(gaussian(data, (0.6, 1.0, 1.7)), whole)
     for axis, expected in zip(range(-3, 3), along, strict=True):
         assert torch.equal(correlate(data[0], kernel, axis), expected)
-
-
-def test_filters_keep_float32():
-    image = torch.ones(4, 4, 4)
-    assert gaussian(image, (1.0, 1.0, 1.0)).dtype == box_sum(image, 1).dtype == torch.float32

@@ -17,31 +17,21 @@ def tensor(*values):
     return torch.tensor(values, dtype=torch.float64)
 
 
-def test_an_index_counts_z_y_x_and_a_point_x_y_z():
+def test_an_index_counts_z_y_x_a_point_x_y_z_along_the_direction_and_the_sampler_from_centre_to_centre():
     # x = 10 + 3 * 1, y = 20 + 2 * 2, z = 30 + 1 * 3
     assert PLAIN.to_mm(tensor(1, 2, 3)).tolist() == [13, 24, 33]
     assert PLAIN.to_index(tensor(13, 24, 33)).tolist() == [1, 2, 3]
-
-
-def test_column_j_of_the_direction_says_where_index_axis_j_points():
     # index x runs along -y, index y along z, index z along x
     turned = dataclasses.replace(PLAIN, direction=((0.0, 0.0, 1.0), (-1.0, 0.0, 0.0), (0.0, 1.0, 0.0)))
     assert turned.to_mm(tensor(1, 2, 3)).tolist() == [10 + 3, 20 - 3, 30 + 4]
-
-
-def test_sampler_coordinates_run_from_first_to_last_voxel_centre_in_x_y_z():
     # x: 1 of 0..3 -> -1/3, y: 1 of 0..2 -> 0, z: 1 of 0..1 -> 1
     assert PLAIN.to_sampler(PLAIN.to_mm(tensor(1, 1, 1))).tolist() == pytest.approx([-1 / 3, 0, 1], abs=1e-12)
 
 
 @given(grids)
-def test_index_and_point_are_inverse(grid):
+def test_index_and_point_are_inverse_and_neighbouring_voxels_one_spacing_apart(grid):
     index = tensor([0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [2.5, -1.25, 7])
     assert torch.allclose(grid.to_index(grid.to_mm(index)), index, atol=1e-9)
-
-
-@given(grids)
-def test_neighbouring_voxels_are_one_spacing_apart(grid):
     steps = grid.to_mm(torch.eye(3, dtype=torch.float64)) - grid.to_mm(tensor(0, 0, 0))
     assert steps.norm(dim=1).flip(0).tolist() == pytest.approx(grid.spacing_mm, abs=1e-9)
 
@@ -99,7 +89,7 @@ def test_slabs_follow_each_other_and_cover_the_grid(voxels):
     assert 0 < slabs[-1].stop - slabs[-1].start <= thick
 
 
-def test_an_isotropic_grid_reaches_as_far_on_every_side_equally():
+def test_an_isotropic_grid_reaches_as_far_on_every_side_equally_also_around_a_single_slice():
     fine = OBLIQUE.with_spacing(1.1)
     assert fine.spacing_mm == (1.1, 1.1, 1.1) and fine.direction == OBLIQUE.direction
     assert fine.contains(OBLIQUE.corners_mm()).all()
@@ -107,12 +97,16 @@ def test_an_isotropic_grid_reaches_as_far_on_every_side_equally():
     assert fine.shape == tuple(
         math.ceil((n - 1) * s / 1.1) + 1 for n, s in zip(OBLIQUE.shape, reversed(OBLIQUE.spacing_mm), strict=True)
     )
+    fine = Grid((1, 5, 9), (1.0, 1.0, 1.0)).with_spacing(2.0)
+    assert fine == Grid((2, 3, 5), (2.0, 2.0, 2.0), (0.0, 0.0, -1.0))
 
 
-def test_a_covering_grid_holds_the_points_and_their_margin():
+def test_a_covering_grid_holds_the_points_and_their_margin_if_there_is_one():
     grid = Grid.covering(tensor([0, 0, 0], [10, 4, -6]), spacing_mm=2.5, margin_mm=1.0)
     assert grid.origin_mm == (-1, -1, -7)
     assert grid.shape == (5, 4, 6)  # 8 mm, 6 mm and 12 mm in steps of 2.5 mm
+    assert Grid((1, 1, 1), (1.0, 1.0, 1.0)).origin_mm == (0, 0, 0)
+    assert Grid.covering(tensor([1, 2, 3], [4, 4, 4]), 1.0) == Grid((2, 3, 4), (1.0, 1.0, 1.0), (1.0, 2.0, 3.0))
 
 
 def test_a_cropped_grid_starts_at_the_voxel_and_a_part_is_the_box_between_indices():
@@ -123,23 +117,15 @@ def test_a_cropped_grid_starts_at_the_voxel_and_a_part_is_the_box_between_indice
     assert torch.allclose(part.to_mm(tensor(3, 1, 2)), OBLIQUE.to_mm(tensor(4, 3, 5)), rtol=0, atol=1e-9)
 
 
-def test_a_box_surrounds_the_mask_and_stays_inside():
+def test_a_box_surrounds_the_mask_and_stays_inside_and_its_corners_are_the_centres_of_its_outer_voxels():
     mask = torch.zeros(5, 6, 7, dtype=torch.bool)
     mask[1, 2, 5] = mask[3, 2, 4] = True
     assert box(mask) == (slice(1, 4), slice(2, 3), slice(4, 6))
     assert box(mask, (2, 1, 9)) == (slice(0, 5), slice(1, 4), slice(0, 7))
-
-
-def test_corners_of_a_mask_are_the_centres_of_the_outer_voxels_of_its_box():
     mask = torch.zeros(2, 3, 4, dtype=torch.bool)
     mask[0, 1, 3] = mask[1, 2, 2] = True  # z 0 to 1, y 1 to 2, x 2 to 3
     by_hand = {(x, y, z) for x in (12.0, 13.0) for y in (22.0, 24.0) for z in (30.0, 33.0)}
     assert {tuple(corner) for corner in mask_corners_mm(mask, PLAIN).tolist()} == by_hand
-
-
-def test_a_grid_starts_at_the_origin_and_covers_without_margin_unless_told():
-    assert Grid((1, 1, 1), (1.0, 1.0, 1.0)).origin_mm == (0, 0, 0)
-    assert Grid.covering(tensor([1, 2, 3], [4, 4, 4]), 1.0) == Grid((2, 3, 4), (1.0, 1.0, 1.0), (1.0, 2.0, 3.0))
 
 
 @pytest.mark.parametrize("steps", [3, 7, 29])
@@ -148,11 +134,6 @@ def test_a_whole_number_of_steps_stays_that_many_whatever_the_rounding(steps):
     third = 0.1 + 0.2
     assert Grid.covering(tensor([0, 0, 0], [steps * third] * 3), 0.3).shape == (steps + 1,) * 3
     assert Grid((steps + 1,) * 3, (third,) * 3).with_spacing(0.3).shape == (steps + 1,) * 3
-
-
-def test_an_isotropic_grid_of_a_single_slice_has_two_around_it():
-    fine = Grid((1, 5, 9), (1.0, 1.0, 1.0)).with_spacing(2.0)
-    assert fine == Grid((2, 3, 5), (2.0, 2.0, 2.0), (0.0, 0.0, -1.0))
 
 
 def test_single_precision_points_do_not_make_a_coarse_grid():

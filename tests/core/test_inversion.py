@@ -75,13 +75,10 @@ def steep_fold():
     return along_x(lambda x: torch.where((x - 30).abs() < 15, 8 * torch.sin(0.2 * torch.pi * x), 0.0))
 
 
-def test_a_steep_fold_has_a_large_error_and_what_lies_apart_from_it_has_none():
+def test_a_steep_fold_and_a_place_that_no_point_goes_to_have_an_error_and_what_lies_apart_has_none():
     found = invert(steep_fold(), LINE)
     assert found.error_mm[1, 1, 24:37].max() > 1
     assert found.error_mm[:, :, :6].max() < 0.006 and found.error_mm[:, :, 55:].max() < 0.006
-
-
-def test_a_place_that_no_point_goes_to_has_the_distance_from_it_as_error():
     # a gap opens at x = 30: what lies left of it moves left by 6, what lies right of it moves right by 6, and no
     # place between 24 and 36 but the one voxel that is stretched is reached; stretched 13 times it is not found
     found = invert(along_x(lambda x: torch.where(x <= 30, -6.0, 6.0)), LINE)

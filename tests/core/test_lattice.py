@@ -39,14 +39,11 @@ def test_transfer_agrees_with_sampling_at_every_voxel(channels, generator):
     assert torch.allclose(found, sample(data, SOURCE, points_mm, outside=0.0), atol=1e-12)
 
 
-def test_transfer_between_oblique_grids_of_the_same_axes(generator):
+def test_transfer_goes_between_oblique_grids_of_the_same_axes_and_others_are_refused(generator):
     part = OBLIQUE.cropped((1, 2, 1), (4, 3, 5)).with_spacing(1.1)
     data = torch.randn(2, *OBLIQUE.shape, generator=generator, dtype=torch.float64)
     expected = sample(data, OBLIQUE, part.points_mm(data))
     assert torch.allclose(transfer(data, OBLIQUE, part, (linear,) * 3), expected, atol=1e-10)
-
-
-def test_grids_of_other_axes_are_refused():
     assert not same_axes(LARGER, OBLIQUE)
     with pytest.raises(ValueError, match="same axes"):
         transfer(torch.zeros(1, *OBLIQUE.shape), OBLIQUE, LARGER, (linear,) * 3)

@@ -29,12 +29,9 @@ def test_the_values_within_a_mask_come_in_its_order(generator):
         volume.within(mask[..., 1:])
 
 
-def test_the_components_of_a_displacement_are_x_y_z():
+def test_the_components_of_a_displacement_are_x_y_z_and_an_affine_motion_holds_between_the_voxels(generator):
     displacement_mm = torch.tensor([1.0, 2.0, 3.0]).reshape(3, 1, 1, 1).expand(3, 2, 2, 2)
     assert DenseField(CUBE, displacement_mm)(torch.tensor([[0.5, 0.25, 1.0]])).tolist() == [[1.5, 2.25, 4.0]]
-
-
-def test_a_field_reproduces_an_affine_motion_between_the_voxels(generator):
     points_mm = points_inside(OBLIQUE, 100, generator)
     field = affine_field(OBLIQUE, MATRIX, OFFSET_MM)
     assert torch.allclose(field(points_mm), points_mm @ MATRIX.T + OFFSET_MM, atol=1e-9)
@@ -47,16 +44,13 @@ def test_a_field_keeps_shape_dtype_and_device_of_the_points(device, generator):
     assert torch.equal(moved, points_mm) and moved.dtype == points_mm.dtype
 
 
-def test_offsets_follow_the_order_of_flattened_costs():
+def test_offsets_follow_the_order_of_flattened_costs_and_edges_are_as_long_as_their_points_are_apart():
     labels = Grid((3, 3, 3), (2.0, 2.0, 2.0), (-2.0, -2.0, -2.0))
     costs = torch.zeros(1, 3, 3, 3)
     costs[0, 2, 1, 0] = -1  # z = 2, y = 0, x = -2 mm
     volume = CostVolume(Keypoints(torch.zeros(1, 3)), labels, costs)
     assert volume.offsets_mm.shape == (27, 3)
     assert volume.offsets_mm[costs.flatten(1).argmin()].tolist() == [-2, 0, 2]
-
-
-def test_edges_are_as_long_as_their_points_are_apart():
     assert KeypointGraph(THREE, torch.tensor([[0, 2], [1, 0]])).lengths_mm.tolist() == [5, 2]
 
 

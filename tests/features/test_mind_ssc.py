@@ -89,13 +89,10 @@ def test_values_lie_above_zero_the_best_pair_has_one_and_none_is_infinite_withou
     assert torch.equal(mind_ssc(torch.zeros(4, 5, 6), 1, 1), torch.ones(12, 4, 5, 6))
 
 
-def test_lengths_are_in_millimetres(data):
+def test_lengths_are_in_millimetres_and_an_anisotropic_grid_is_refused(data):
     # on a grid of 1.5 mm, 3 mm and 1.5 mm are two and one voxels
     features = MindSSC(dilation_mm=3.0, radius_mm=1.5)(Volume(GRID, data))
     assert features.grid == GRID
     assert torch.equal(features.data, mind_ssc(data, 2, 1))
-
-
-def test_an_anisotropic_grid_is_refused():
     with pytest.raises(ValueError, match="isotropic grid, got a spacing of"):
         MindSSC()(Volume(Grid((4, 4, 4), (1.0, 1.0, 1.1)), torch.zeros(4, 4, 4)))

@@ -25,11 +25,6 @@ VECTORS = {"itk": ("nii.gz", "nii", "mha", "nrrd"), "ants": ("nii.gz",), "slicer
 FILES = [(layout, suffix) for layout, suffixes in VECTORS.items() for suffix in suffixes]
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("exports")
-
-
 def constant(grid, *vector_mm):
     return DenseField(grid, torch.tensor(vector_mm).reshape(3, 1, 1, 1).expand(3, *grid.shape))
 

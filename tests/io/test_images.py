@@ -19,11 +19,6 @@ PLAIN = Grid((2, 3, 4), (1.0, 2.0, 3.0), (10.0, 20.0, 30.0))
 COUNTED = torch.arange(24, dtype=torch.float32).reshape(2, 3, 4)
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("images")
-
-
 def same(one, other, tolerance_mm=1e-3):
     gap = (one.corners_mm() - other.corners_mm()).abs().max()
     return one.shape == other.shape and gap <= tolerance_mm
@@ -193,8 +188,13 @@ def test_a_grid_is_that_of_the_image_whatever_its_axes_without_a_look_at_its_vox
 def test_labels_are_whole_numbers_and_their_file_is_read_once(tmp_path, generator, monkeypatch):
     labels = torch.randint(0, 9, OBLIQUE.shape, generator=generator)
     write_volume((OBLIQUE, labels), tmp_path / "labels.nii.gz")
-    opened = []
-    monkeypatch.setattr(images, "open_image", lambda path: (opened.append(path), formats.open_image(path))[1])
+    opened: list[object] = []
+
+    def counted(path: object) -> object:
+        opened.append(path)
+        return formats.open_image(str(path))
+
+    monkeypatch.setattr(images, "open_image", counted)
     found = read_labels(tmp_path / "labels.nii.gz", OBLIQUE)
     assert torch.equal(found, labels) and found.dtype == torch.int64 and len(opened) == 1
 

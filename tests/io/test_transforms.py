@@ -12,11 +12,6 @@ from graphreg.io import InputError, read_transform, write_transform
 from graphreg.io.transforms import to_transform
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("transforms")
-
-
 def test_a_transform_that_was_never_written_moves_as_the_file_does(folder, generator):
     field = DenseField(OBLIQUE, torch.randn(3, *OBLIQUE.shape, generator=generator))
     write_transform(field, folder / "same.h5")

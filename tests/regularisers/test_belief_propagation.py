@@ -98,15 +98,12 @@ def test_the_spanning_forest_weighs_as_little_as_that_of_scipy_and_has_one_root_
     assert sum(len(group) for group in depths(parents)) == 70
 
 
-def test_every_edge_of_the_forest_is_one_of_the_graph(generator):
+def test_every_edge_of_the_forest_is_one_of_the_graph_and_keypoints_at_one_place_still_make_a_tree(generator):
     graph = NearestNeighbours(neighbours=3)(Keypoints(torch.randn(60, 3, generator=generator)))
     parents, _ = spanning_forest(graph, graph.lengths_mm)
     edges = set(map(tuple, graph.edge_index.T.tolist()))
     tree = [(node, parent) for node, parent in enumerate(parents.tolist()) if parent >= 0]
     assert all((a, b) in edges or (b, a) in edges for a, b in tree)
-
-
-def test_keypoints_at_one_place_still_make_a_tree():
     points = Keypoints(torch.cat((torch.zeros(3, 3), torch.eye(3))))
     parents, _ = spanning_forest(graph := NearestNeighbours(neighbours=4)(points), graph.lengths_mm)
     assert (parents < 0).sum() == 1

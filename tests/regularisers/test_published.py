@@ -67,11 +67,14 @@ def test_the_edges_see_where_the_keypoints_are_unless_told_not_to(problem, gener
         assert torch.equal(here.vectors_mm, there.vectors_mm) is not coordinates
 
 
-def test_each_keypoint_hears_the_others_over_the_edges(problem, generator):
+def test_each_keypoint_hears_the_others_over_the_edges_and_the_network_bears_a_single_one(problem, generator):
     costs, points_mm, edges = problem
     net = network(generator)
     alone = net(costs, points_mm, edges[:, edges[1] != 3], STEP_MM)
     assert not torch.allclose(alone.beliefs[3], net(*problem, STEP_MM).beliefs[3], rtol=1e-3)
+    costs, points_mm, edges = problem
+    found = network(generator)(costs[:1], points_mm[:1], edges[:, :0], STEP_MM)
+    assert all(bool(part.isfinite().all()) for part in found)
 
 
 @pytest.mark.parametrize("chunk", [1, 7])
@@ -125,12 +128,6 @@ def test_float32_stays_float32_and_the_costs_are_left_as_they_were(problem, gene
     assert all(part.dtype == torch.float32 for part in found)
     assert torch.equal(single, costs.float())
     assert torch.allclose(found.vectors_mm.double(), exact.vectors_mm, atol=1e-2)
-
-
-def test_the_network_bears_a_single_keypoint(problem, generator):
-    costs, points_mm, edges = problem
-    found = network(generator)(costs[:1], points_mm[:1], edges[:, :0], STEP_MM)
-    assert all(bool(part.isfinite().all()) for part in found)
 
 
 def test_enlarged_maps_are_interpolated_and_smoothed_and_costs_are_seen_with_their_smoothed_selves(generator, problem):

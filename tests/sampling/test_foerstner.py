@@ -134,16 +134,13 @@ def test_keypoints_lie_in_the_mask_and_are_as_many_as_wanted(volume):
     assert found[:, 0].min() >= -100.5 + 14
 
 
-def test_fewer_than_fifty_candidates_are_refused(volume):
+def test_fewer_than_fifty_candidates_and_a_mask_of_another_shape_or_type_are_refused(volume, generator):
     few = torch.zeros(GRID.shape, dtype=torch.bool)
     few[4:8, 4:8, 4:8] = True
     with pytest.raises(ValueError, match="At least 50 keypoints .* found [0-9]+"):
         CONFIG(volume, few)
     with pytest.raises(ValueError, match="found 0"):
         CONFIG(Volume(GRID, torch.zeros(GRID.shape)), everywhere(GRID))
-
-
-def test_a_mask_of_another_shape_or_type_is_refused(generator):
     volume = Volume(Grid((20, 20, 20), (2.0, 2.0, 2.0)), torch.randn(20, 20, 20, generator=generator))
     with pytest.raises(ValueError, match="must be bool"):
         Foerstner()(volume, torch.ones(20, 20, 20))

@@ -80,16 +80,13 @@ def test_mass_is_that_of_tissue_among_air():
     assert lung_mass_g(volume, mask) == pytest.approx(0.5 + 0.75)
 
 
-def test_integrated_regions_have_their_mean_and_add_up_to_the_masks():
+def test_integrated_regions_have_their_mean_and_give_the_volume_of_the_moving_mask_back(generator):
     jacobian, regions = torch.tensor([[[1.0, 2.0, 3.0, 2.0, 99.0]]]), torch.tensor([[[1, 1, 2, 2, 0]]])
     # means 1.5 and 2.5 of 2 in all, halved to a ratio of 1: 0.75 and 1.25
     exhale_fixed = integrated(jacobian, regions, 1.0, fixed_is_inhale=False)
     assert exhale_fixed[0, 0, :4].tolist() == pytest.approx([-0.25, -0.25, 0.25, 0.25])
     inhale_fixed = integrated(jacobian, regions, 1.0, fixed_is_inhale=True)
     assert inhale_fixed[0, 0, :4].tolist() == pytest.approx([1 / 3, 1 / 3, -0.2, -0.2])
-
-
-def test_integrated_maps_give_the_volume_of_the_moving_mask_back(generator):
     jacobian = 0.5 + torch.rand(SMALL.shape, generator=generator, dtype=torch.float64)
     mask = torch.rand(SMALL.shape, generator=generator) < 0.7
     blocks = block_labels(mask, SMALL, 9.0)
@@ -187,7 +184,7 @@ def test_joined_lungs_are_parted_in_the_middle_of_their_width():
     assert lung_regions(mask, grid)["right lung"].nonzero()[:, 2].unique().tolist() == list(range(2, 10))
 
 
-def test_lungs_that_reach_across_the_middle_stay_whole_and_crumbs_go_to_the_nearer_side():
+def test_lungs_that_reach_across_the_middle_stay_whole_and_crumbs_or_a_part_above_make_no_second_lung():
     grid = Grid((4, 5, 20), (1.0, 1.0, 1.0))
     mask = torch.zeros(grid.shape, dtype=torch.bool)
     mask[:, :2, :13] = True  # the right lung reaches beyond the middle
@@ -195,9 +192,6 @@ def test_lungs_that_reach_across_the_middle_stay_whole_and_crumbs_go_to_the_near
     mask[0, 0, 18] = True
     right = lung_regions(mask, grid)["right lung"]
     assert right[:, :2, :13].all() and right.sum() == 4 * 2 * 13
-
-
-def test_a_crumb_or_a_part_above_the_other_makes_no_second_lung():
     grid = Grid((9, 5, 20), (1.0, 1.0, 1.0))
     for other in (slice(5, 9), slice(8, 9)):
         mask = torch.zeros(grid.shape, dtype=torch.bool)
@@ -207,7 +201,7 @@ def test_a_crumb_or_a_part_above_the_other_makes_no_second_lung():
         assert torch.equal(regions["left lung"].nonzero()[:, 2].unique(), torch.arange(10, 20))
 
 
-def test_a_label_has_the_moving_volume_of_the_integral_of_the_determinant():
+def test_a_label_has_the_moving_volume_of_the_integral_of_the_determinant_and_none_without_values():
     # x -> x + 0.01 x^2: the determinant 1 + 0.02 x is 1, 1.1, 1.2, 1.3 in the four columns, of 0.5 ml each
     grid = Grid((2, 5, 4), (5.0, 2.0, 5.0))
     x = grid.points_mm(torch.zeros(1, dtype=torch.float64))[..., 0]
@@ -224,8 +218,7 @@ def test_a_label_has_the_moving_volume_of_the_integral_of_the_determinant():
     for row, numbers in zip(rows, expected, strict=True):
         assert list(row.values())[2:] == pytest.approx(numbers[2:])
         assert list(row.values())[:2] == numbers[:2]
-
-
-def test_a_region_without_values_has_none():
-    row = measure("a", None, torch.ones(1, 1, 2) > 0, torch.ones(1, 1, 2), {"m": torch.full((1, 1, 2), np.nan)}, SMALL)
-    assert math.isnan(row.maps["m"].mean) and row.maps["m"].known_percent == 0
+    empty = measure(
+        "a", None, torch.ones(1, 1, 2) > 0, torch.ones(1, 1, 2), {"m": torch.full((1, 1, 2), np.nan)}, SMALL
+    )
+    assert math.isnan(empty.maps["m"].mean) and empty.maps["m"].known_percent == 0
