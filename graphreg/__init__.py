@@ -35,7 +35,7 @@ if TYPE_CHECKING:  # for those who read; a program gets each name when it asks f
     from graphreg.pipeline import Registration, register
     from graphreg.presets import PRESETS
 
-__version__ = "0.5.0"
+__version__ = "0.6.0"
 
 __all__ = [
     "PRESETS",

@@ -11,10 +11,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-import graphreg
+from graphreg import PRESETS, RegistrationConfig, make_phantom, register, tre
+from graphreg.anatomy.lung_ct import LungCT
+from graphreg.anatomy.lung_ct.mask import LungFinder
 from graphreg.core.filters import gaussian
 from graphreg.core.records import FeatureVolume, Volume
 from graphreg.core.settings import Settings
+from graphreg.phantom import PhantomConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,18 +37,17 @@ class Bands(Settings):
         return FeatureVolume(volume.grid, torch.stack(bands))
 
 
-def main(seed: int = 0, config: graphreg.RegistrationConfig = graphreg.PRESETS["fast"]) -> float:
+def main(config: RegistrationConfig = PRESETS["fast"], scans: PhantomConfig = PhantomConfig()) -> float:
     """Mean landmark error in mm of a phantom whose moving image is a negative."""
-    phantom = graphreg.make_phantom(seed)
+    phantom = make_phantom(config=scans)
     low, high = -1000.0, 200.0
     negative = replace(phantom.pair.moving, data=low + high - phantom.pair.moving.data.clamp(low, high))
     pair = replace(phantom.pair, moving=negative)
-    settings = config.anatomy.find  # a negative holds no air: what is asked of real scans is not asked here
-    anatomy = replace(config.anatomy, find=replace(settings, air_hu=high, gas_hu=low))
-    features = {"features": Bands(), "moving_features": Bands(inverted=True)}
-    levels = tuple(replace(level, **features) for level in config.levels)
-    result = graphreg.register(pair, config=replace(config, anatomy=anatomy, levels=levels, refinement=()))
-    return float(graphreg.tre(result.field, phantom.landmarks).mean())
+    anatomy = LungCT(find=LungFinder(air_hu=high, gas_hu=low))  # a negative holds no air: here none is asked for
+    inverted = Bands(inverted=True)
+    levels = tuple(replace(level, features=Bands(), moving_features=inverted) for level in config.levels)
+    result = register(pair, config=replace(config, anatomy=anatomy, levels=levels, refinement=()))
+    return float(tre(result.field, phantom.landmarks).mean())
 
 
 if __name__ == "__main__":

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 
 import torch
 
-import graphreg
+from graphreg import PRESETS, RegistrationConfig, make_phantom, register, tre
 from graphreg.core.cubes import confidence, soft_argmin
 from graphreg.core.records import CostVolume, Displacements, KeypointGraph
 from graphreg.core.settings import Settings
+from graphreg.phantom import PhantomConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,12 +31,12 @@ class NeighbourMedian(Settings):
         return Displacements(costs.keypoints, torch.stack(wanted), confidence(variance, costs.step_mm))
 
 
-def main(seed: int = 0, config: graphreg.RegistrationConfig = graphreg.PRESETS["fast"]) -> float:
+def main(config: RegistrationConfig = PRESETS["fast"], scans: PhantomConfig = PhantomConfig()) -> float:
     """Mean landmark error in mm of a phantom that is registered with it."""
-    phantom = graphreg.make_phantom(seed)
+    phantom = make_phantom(config=scans)
     levels = tuple(replace(level, regulariser=NeighbourMedian()) for level in config.levels)
-    result = graphreg.register(phantom.pair, config=replace(config, levels=levels))
-    return float(graphreg.tre(result.field, phantom.landmarks).mean())
+    result = register(phantom.pair, config=replace(config, levels=levels))
+    return float(tre(result.field, phantom.landmarks).mean())
 
 
 if __name__ == "__main__":
