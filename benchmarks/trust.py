@@ -20,7 +20,7 @@ from trust_cases import RIGHT, WRONG, Subject
 
 from graphreg import PRESETS, ImagePair, make_phantom, read_pair, register
 from graphreg.anatomy import Anatomy
-from graphreg.core.records import Quality
+from graphreg.core.figures import Quality
 from graphreg.io.json_text import plain, write_json
 from graphreg.runtime.malloc import keep_freed_memory
 

@@ -18,6 +18,7 @@ from graphreg.core.affine import Affine
 from graphreg.core.errors import blaming
 from graphreg.core.estimate import Estimate, Trace
 from graphreg.core.fields import compose
+from graphreg.core.figures import Quality
 from graphreg.core.grid import Grid
 from graphreg.core.interop import as_mask, as_volume
 from graphreg.core.inversion import inconsistency_mm, inverse_consistent, invert
@@ -31,7 +32,6 @@ from graphreg.core.records import (
     KeypointGraph,
     Keypoints,
     Motion,
-    Quality,
     Volume,
 )
 from graphreg.core.resampling import resample
@@ -123,7 +123,7 @@ def register(
     config = config or named_preset(preset)
     config = config.with_regulariser(regulariser) if regulariser else config
     target = choose_device(device)
-    steps = 3 + (2 if config.symmetric else 1) * (1 + 6 * len(config.levels) + len(config.refinement))
+    steps = 3 + (1 + config.symmetric) * (1 + 6 * len(config.levels) + len(config.refinement))
 
     @torch.no_grad()
     def work() -> Registration:

@@ -81,7 +81,7 @@ def test_a_text_overrides_what_it_names_and_nothing_else():
 
 
 def test_names_of_version_0_5_mean_the_same_and_are_warned_of():
-    with pytest.warns(DeprecationWarning, match="'window_hu' has another name now"):
+    with pytest.warns(DeprecationWarning, match="other names now.*: window_hu, mask, costs, features, normalisation$"):
         assert override(INHALE_EXHALE, FORMER) == override(INHALE_EXHALE, TODAY)
     with pytest.warns(DeprecationWarning, match="metric"):
         (dense,) = override(INHALE_EXHALE, "refinement.dense.metric = 'mind'").refinement

@@ -12,10 +12,11 @@ import torch
 from graphreg.analysis.agreement import local_ncc, ncc
 from graphreg.analysis.metrics import dice
 from graphreg.analysis.quality import regularity, similarity
+from graphreg.core.figures import Quality
 from graphreg.core.grid import mask_volume_mm3
 from graphreg.core.prepared import PreparedPair
 from graphreg.core.protocols import Subject
-from graphreg.core.records import DenseField, Motion, Quality
+from graphreg.core.records import DenseField, Motion
 from graphreg.features.mind_ssc import MindSSC
 
 DESCRIPTORS_MM = 3.0  # spacing at which descriptors are compared

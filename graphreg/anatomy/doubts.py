@@ -6,7 +6,7 @@ Signs that any pair may show; an anatomy lists those that hold for it, with the 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from graphreg.core.records import Quality
+from graphreg.core.figures import Quality
 
 Sign = Callable[[Quality], str]  # the reason in words, empty where there is none
 

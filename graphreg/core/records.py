@@ -3,8 +3,8 @@
 Points are (x, y, z) in LPS millimetres, arrays are (D, H, W), motion runs fixed -> moving.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
@@ -221,32 +221,3 @@ class Landmarks:
         _require_points(self.moving_mm, "Moving landmarks")
         counts = (len(self.fixed_mm), len(self.moving_mm))
         _require(counts[0] == counts[1], "Landmarks must come in pairs", f"{counts[0]} fixed and {counts[1]} moving")
-
-
-@dataclass(frozen=True, eq=False)
-class Quality:
-    """What can be said of a registration without landmarks; shares are of the fixed region.
-
-    ``anatomy`` holds what the anatomy adds, by name. Anatomies tell what of it should not be trusted.
-    """
-
-    similarity_before: float  # mean agreement of descriptors in [0, 1] after pre-alignment alone
-    similarity_after: float
-    ncc_before: float  # correlation of the intensities, likewise
-    ncc_after: float
-    local_ncc: float  # mean over the region of the correlation around each place; low where the images do not match
-    matched_percent: float  # of the region where it is above a half
-    seen_percent: float  # of the region that lies in the moving image
-    mask_dice: float  # overlap of the fixed mask and the moving one seen through the motion
-    folding_percent: float
-    sdlogj: float  # standard deviation of the logarithm of the Jacobian
-    mean_jacobian: float
-    volume_ratio: float  # moving over fixed mask volume: what the mean Jacobian should be
-    anatomy: Mapping[str, float] = field(default_factory=dict)
-    inverse_consistency_mm: float | None = None  # mean |B(F(x)) - x| of the two motions that a symmetric one is made of
-
-    def figures(self) -> dict[str, float | None]:
-        """All figures by name, those of the anatomy among them."""
-        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "anatomy"}
-        consistency = own.pop("inverse_consistency_mm")
-        return {**own, **self.anatomy, "inverse_consistency_mm": consistency}

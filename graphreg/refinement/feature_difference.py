@@ -65,7 +65,7 @@ class FeatureDifference:
         need = f"Weights {fixed.grid.shape}, not all 0, needed"
         if tuple(weights.shape) != fixed.grid.shape:
             raise ValueError(f"{need}, got {tuple(weights.shape)}")
-        if not bool(weights.any()):  # a grid so coarse that it misses the lungs
+        if not bool(weights.any()):  # a grid so coarse that it misses the region
             raise InputError(f"{need}, got none above 0")
         self.grid, self.config = fixed.grid, config
         self.control = fixed.grid.with_spacing(config.control_mm)

@@ -94,7 +94,7 @@ class Run:
             return register(pair, config=self.config, device=self.device, seed=self.seed, progress=progress)
         except InputError as error:
             file = self.inputs[error.image] if error.image else f"{self.inputs['fixed']} and {self.inputs['moving']}"
-            raise InputError(f"{file}: {error.reason}") from error
+            raise type(error)(f"{file}: {error.reason}") from error
 
     def _begin_imports(self) -> None:
         """Loads what a network needs while the images are read and looked at: torch-geometric takes seconds."""

@@ -31,12 +31,13 @@ from support.program import (
 )
 
 import graphreg
-from graphreg.cli import demonstration, job, main, settings
+from graphreg.cli import demonstration, main, settings
 from graphreg.config import override
 from graphreg.core.records import DenseField, Volume
 from graphreg.io import images, read_landmarks, read_transform, write_points, write_transform, write_volume
 from graphreg.phantom import PhantomConfig, make_phantom
 from graphreg.presets import preset
+from graphreg.runs import run
 
 PAIR = ["ph/fixed.nii.gz", "ph/moving.nii.gz"]
 REGISTER = ["register", *PAIR, *SETTINGS]
@@ -185,7 +186,7 @@ def test_the_warped_image_is_what_itk_makes_of_it(place):
 def test_the_record_tells_settings_inputs_costs_and_quality(place):
     record = load(place / "out" / "registration.json")
     assert record["graphreg"] == graphreg.__version__ and record["preset"] == "fast" and record["seed"] == 0
-    assert record["configuration"]["levels"][0]["keypoints"]["count"] == 400
+    assert record["configuration"]["levels"][0]["sampler"]["count"] == 400
     assert record["inputs"]["fixed"]["path"] == PAIR[0] and len(record["inputs"]["moving"]["sha256"]) == 64
     assert record["inputs"]["fixed_mask"] is None and record["device"] in ("cpu", "cuda")
     assert sum(stage["seconds"] for stage in record["stages"].values()) <= record["seconds"]
@@ -272,7 +273,7 @@ def test_a_doubtful_result_comes_with_warnings_and_fails_only_where_that_is_aske
     def judged(*arguments, **settings):
         return replace(graphreg.register(*arguments, **settings), quality=replace(GOOD, **changes))
 
-    monkeypatch.setattr(job, "register", judged)
+    monkeypatch.setattr(run, "register", judged)
     out = f"doubtful{len(changes)}"
     assert main([*REGISTER, *MASKS, "-o", out]) == 0
     told = capsys.readouterr().err.splitlines()
@@ -396,7 +397,7 @@ def test_work_that_fails_has_exit_code_1_and_a_traceback_only_for_debugging(here
     def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr(job, "register", fail)
+    monkeypatch.setattr(run, "register", fail)
     assert main([*REGISTER, "-o", "failed"]) == 1
     assert capsys.readouterr().err == line + "\n"
     assert main([*REGISTER, "-o", "failed", "--debug"]) == 1
@@ -409,6 +410,7 @@ def test_work_that_fails_has_exit_code_1_and_a_traceback_only_for_debugging(here
 
 def test_an_image_goes_against_the_motion(shift, tmp_path):
     hu = torch.zeros(SMALL.shape)
+    hu[0, 0, 0] = -50.0  # the smallest value: what lies beyond the image, of which no record tells
     hu[1, 2, 6] = 500.0  # at x = -5 + 6 * 1 mm = 1 mm of the moving image: fixed points of x = -2 mm show it
     write_volume(Volume(SMALL, hu, "int16"), tmp_path / "moving.mha")
     code, out, err = program(
@@ -418,7 +420,7 @@ def test_an_image_goes_against_the_motion(shift, tmp_path):
     warped = sitk.ReadImage(str(tmp_path / "w.nii.gz"))
     array = sitk.GetArrayFromImage(warped)
     assert warped.GetPixelID() == sitk.sitkInt16 and array[1, 2, 3] == 500
-    assert (array[..., 8:] == -1024).all() and np.count_nonzero(array[..., :8]) == 1  # beyond the moving image: air
+    assert (array[..., 8:] == -50).all() and np.count_nonzero(array[..., :8]) == 1
 
 
 LABELS = [(1, np.int16, sitk.sitkUInt8), (300, np.int16, sitk.sitkInt16), (9, np.uint32, sitk.sitkUInt32)]

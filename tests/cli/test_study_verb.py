@@ -53,7 +53,7 @@ def test_a_study_is_made_kept_and_compared(here, capfd):
     assert "--resume goes on with it" in first and "the same seed needed" in second
     assert main([*RUN, "-o", "plain", "--no-refinement", "--regulariser", "none", "--case", "seed2"]) == 0
     settings = load(here / "plain" / "study.json")["configuration"]
-    assert settings["regulariser"] == "none" and settings["refinement"] == []
+    assert {level["regulariser"]["kind"] for level in settings["levels"]} == {"none"} and not settings["refinement"]
     capfd.readouterr()
     assert main(["compare", "plain", "out", "--json", "c.json"]) == 0
     out, err = capfd.readouterr()
@@ -71,7 +71,7 @@ def test_a_case_without_lungs_fails_and_is_told(here, capfd, generator):
     (here / "soft.csv").write_text("case,fixed,moving\nsoft,soft.nii.gz,soft.nii.gz\n")
     assert main(["study", "soft.csv", "-o", "soft"]) == 1
     out, err = capfd.readouterr()
-    assert err.startswith("warning: soft: LungsNotFoundError: fixed image") and err.count("\n") == 1
+    assert err.startswith("warning: soft: LungsNotFoundError: soft.nii.gz: No lung") and err.count("\n") == 1
     assert out == "0 of 1 cases are finished, 1 failed: soft\n"
     assert load(here / "soft" / "soft" / "failure.json")["type"] == "LungsNotFoundError"
 
@@ -86,7 +86,7 @@ WRONG = {
     "devices": ([*RUN, "--devices", "cpu,"], "device must be one of auto, cpu, cuda, cuda:N, got ''"),
     "resource": ([*RUN, "--resource", "GPU"], "NAME=AMOUNT with a number above 0 needed, found GPU"),
     "no resource": ([*RUN, "--resource", "GPU=0"], "found GPU=0"),
-    "no study": (["compare", "phantoms", "phantoms"], "phantoms: the folder of a study with study.json needed"),
+    "no study": (["compare", "phantoms", "phantoms"], "study.json: a JSON file needed"),
 }
 
 

@@ -111,8 +111,8 @@ def wrong(place):
 WRONG = {
     "levels": (["--levels", "coarse,finest"], "levels must be some of wide, coarse, middle, got coarse, finest"),
     "no levels": (["--levels", ","], "levels must be some of wide, coarse, middle, got ,"),
-    "empty scans": (["--scans", "empty"], "empty: a folder of CT scans ("),
-    "other scans": (["--scans", "other"], "other: a folder of CT scans ("),
+    "empty scans": (["--scans", "empty"], "empty: a folder of scans ("),
+    "other scans": (["--scans", "other"], "other: a folder of scans ("),
     "missing scans": (["--scans", "missing"], "missing: a folder needed, found No such file"),
     "a scan": (["--scans", "small.nii.gz"], "small.nii.gz: a folder needed, found Not a directory"),
     "breaths": (["--breaths", "empty"], "empty: a folder of csv files of corresponding points needed, found none in"),

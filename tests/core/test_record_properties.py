@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from support.problems import GOOD, grids
 
 from graphreg.core import records
+from graphreg.core.figures import Quality
 from graphreg.core.grid import Grid
 from graphreg.core.records import (
     CostVolume,
@@ -19,7 +20,6 @@ from graphreg.core.records import (
     KeypointGraph,
     Keypoints,
     Landmarks,
-    Quality,
     Volume,
 )
 

@@ -97,10 +97,10 @@ def test_a_record_is_none_where_there_is_no_result_and_empty_where_it_is_damaged
 
 
 def test_the_fingerprint_of_a_file_is_its_sha256_whatever_its_name_and_that_of_a_folder_of_its_files_alone(tmp_path):
-    for name in ("a.nii", "b.nii"):
-        (tmp_path / name).write_bytes(b"voxels")
-    assert fingerprint(tmp_path / "a.nii") == hashlib.sha256(b"voxels").hexdigest()
-    assert fingerprint(tmp_path / "a.nii") == fingerprint(tmp_path / "b.nii")
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_bytes(b"points")
+    assert fingerprint(tmp_path / "a.csv") == hashlib.sha256(b"points").hexdigest()
+    assert fingerprint(tmp_path / "a.csv") == fingerprint(tmp_path / "b.csv")
     for folder, letters in (("one", "ab"), ("two", "xc")):
         (tmp_path / folder).mkdir()
         for name, content in zip(letters, (b"1", b"2"), strict=True):

@@ -324,7 +324,7 @@ def test_only_cases_with_the_same_landmarks_are_compared(tiny, tmp_path):
     assert found.sets[0].p_cases is None and found.sets[0].interval_mm is None
     with pytest.raises(InputError, match="finished cases with the same landmarks in both needed, found none"):
         compare(a, c)
-    with pytest.raises(InputError, match="the folder of a study with study.json needed"):
+    with pytest.raises(InputError, match="study.json: a JSON file needed"):
         compare(a, tmp_path)
 
 

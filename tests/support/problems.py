@@ -9,9 +9,10 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from graphreg.core.cubes import label_grid
+from graphreg.core.figures import Quality
 from graphreg.core.filters import gaussian
 from graphreg.core.grid import Grid
-from graphreg.core.records import CostVolume, DenseField, Keypoints, Quality, Volume
+from graphreg.core.records import CostVolume, DenseField, Keypoints, Volume
 from graphreg.matching.graph import NearestNeighbours
 
 T = TypeVar("T")

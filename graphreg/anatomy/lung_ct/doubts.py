@@ -6,7 +6,7 @@ The limits lie between right pairs and pairs made wrong, of patients and of phan
 from collections.abc import Mapping
 
 from graphreg.anatomy.doubts import Sign, masks_differ, no_better, not_alike, not_seen, partly_not_alike
-from graphreg.core.records import Quality
+from graphreg.core.figures import Quality
 
 LUNG_HU = (-980.0, -400.0)  # range of the median of a lung, breathed in or out
 LUNG_ML = (300.0, 12000.0)  # one lung of a child breathed out, both of a giant
