@@ -155,13 +155,12 @@ def _register(pair: ImagePair, config: RegistrationConfig, monitor: Monitor, see
     with monitor.stage("unfolding"):
         field = unfold(field, prepared.fixed_region(field.grid), config.smallest_jacobian)
         backward = backward and invert(field, backward.grid).field
-    found = estimate.displacements
-    points_mm = found.keypoints.points_mm
+    points_mm = estimate.displacements.keypoints.points_mm
     with monitor.stage("quality"):
         quality = assess(prepared, subjects, field, config.anatomy.figures(*subjects), apart_mm)
     return Registration(
         field=field,
-        keypoints=replace(found, vectors_mm=field(points_mm) - points_mm),
+        keypoints=replace(estimate.displacements, vectors_mm=field(points_mm) - points_mm),
         fixed_grid=pair.fixed.grid,
         config=config,
         quality=quality,
