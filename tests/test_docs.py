@@ -10,6 +10,7 @@ from support.program import FAST, ROOT
 
 from graphreg.analysis.metrics import tre
 from graphreg.config import override
+from graphreg.core.errors import InputError
 from graphreg.core.records import ImagePair
 from graphreg.phantom import PhantomConfig, make_phantom
 from graphreg.pipeline import register
@@ -63,3 +64,12 @@ def test_the_page_on_the_architecture_names_what_is_there():
     assert all(re.search(rf"\b{folder}\b", text) for folder in folders)
     for link in re.findall(r"\]\(([\w/.]+)\)", text):
         assert (DOCS / link).exists(), link
+
+
+def test_the_settings_in_the_readme_are_settings_of_every_preset():
+    blocks = re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) == 3
+    for text in blocks[:2]:
+        assert override(preset("inhale-exhale"), text) != preset("inhale-exhale")
+    with pytest.raises(InputError, match="trained/wide-coarse.safetensors"):  # a file that the reader is to have trained
+        override(preset("inhale-exhale"), blocks[2])

@@ -63,7 +63,7 @@ def show_version(wanted: bool) -> None:
 def graphreg(
     version: bool = typer.Option(False, "--version", callback=show_version, is_eager=True, help="Show the version."),
 ) -> None:
-    """Align two chest CT scans of one patient, one breathed in and one breathed out, and tell how well it went.
+    """Align two medical images, such as chest CT of one patient breathed in and out, and tell how well it went.
 
     All points and lengths are in mm, LPS. Every transform maps points of the fixed to the moving image.
     Exit codes: 0 done, 1 the work failed, 2 the input or the options are wrong.

@@ -66,13 +66,14 @@ def cubic(size: int, where: Tensor) -> Tensor:
     a second derivative of zero, keeps straight lines straight.
     """
     knots = torch.arange(-1, size + 1, dtype=torch.float64)
-    at_samples = _cubic_basis(knots[1:-1, None] - knots)
+    at_samples = cubic_basis(knots[1:-1, None] - knots)
     ends = at_samples.new_zeros(2, size + 2)
     ends[0, :3] = ends[1, -3:] = torch.tensor([1.0, -2.0, 1.0], dtype=torch.float64)
     coefficients = torch.linalg.inv(torch.cat((at_samples, ends)))[:, :size]
-    return _cubic_basis(where[:, None] - knots) @ coefficients
+    return cubic_basis(where[:, None] - knots) @ coefficients
 
 
-def _cubic_basis(x: Tensor) -> Tensor:
+def cubic_basis(x: Tensor) -> Tensor:
+    """The cubic B-spline at a distance x in knots."""
     x = x.abs()
     return torch.where(x < 1, 2 / 3 - x**2 + x**3 / 2, (2 - x).clamp_min(0) ** 3 / 6)

@@ -17,10 +17,10 @@ from torch import Tensor
 
 from graphreg.core.errors import InputError
 from graphreg.core.grid import Grid
-from graphreg.core.lattice import transfer
+from graphreg.core.lattice import cubic_basis, transfer
 from graphreg.core.records import DenseField, Displacements
 from graphreg.core.settings import Settings, require
-from graphreg.interpolation.b_spline_fit import basis, fit
+from graphreg.interpolation.b_spline_fit import fit
 from graphreg.runtime.chunks import single_thread
 
 MARGIN = 2  # steps of the control lattice around the keypoints; beyond them the border value goes on
@@ -95,4 +95,4 @@ def _control_grid(points_mm: Tensor, grid: Grid, control_mm: float) -> Grid:
 
 def _kernel(size: int, where: Tensor) -> Tensor:
     """Weights (M, N) of control points along an axis; beyond the outer knots the value there goes on."""
-    return basis(where.clamp(1, size - 2)[:, None] - torch.arange(size, dtype=where.dtype))
+    return cubic_basis(where.clamp(1, size - 2)[:, None] - torch.arange(size, dtype=where.dtype))

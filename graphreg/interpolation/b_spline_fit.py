@@ -21,6 +21,8 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from graphreg.core.lattice import cubic_basis
+
 LOWEST = 1000
 TOLERANCE = 1e-4  # of the error in the norm of the equations; 0.01 mm for motions of some cm
 ITERATIONS = 1000  # at most; some 30 do for the default smoothness, ever more for less
@@ -33,12 +35,6 @@ class _Axis:
     modes: Tensor  # (n, n), U
     slope: Tensor  # (n, n), U' K1 U
     bend: Tensor  # (n,), diagonal of U' K2 U
-
-
-def basis(x: Tensor) -> Tensor:
-    """The cubic B-spline at a distance x in knots."""
-    x = x.abs()
-    return torch.where(x < 1, 2 / 3 - x**2 + x**3 / 2, (2 - x).clamp_min(0) ** 3 / 6)
 
 
 def fit(where: Tensor, values: Tensor, weights: Tensor, shape: Shape, step_mm: float, smoothness: float) -> Tensor:
@@ -80,7 +76,7 @@ def _design(where: Tensor, shape: Shape) -> sparse.csr_array:
     size = torch.tensor(shape)
     first = torch.minimum(where.floor().long(), size - 3).clamp_min(1) - 1
     index = first[:, :, None] + torch.arange(4)
-    z, y, x = basis(where[:, :, None] - index).unbind(1)
+    z, y, x = cubic_basis(where[:, :, None] - index).unbind(1)
     weights = z[:, :, None, None] * y[:, None, :, None] * x[:, None, None, :]
     k, j, i = index.unbind(1)
     flat = (k[:, :, None, None] * shape[1] + j[:, None, :, None]) * shape[2] + i[:, None, None, :]
@@ -147,7 +143,7 @@ def _lowest_block(where: Tensor, weights: Tensor, axes: list[_Axis], counts: lis
     """The equations (n, n) of the lowest modes of each axis, by themselves."""
     parts = [_Axis(axis.modes[:, :n], axis.slope[:n, :n], axis.bend[:n]) for axis, n in zip(axes, counts, strict=True)]
     z, y, x = (
-        basis(place[:, None] - torch.arange(len(axis.modes))) @ axis.modes
+        cubic_basis(place[:, None] - torch.arange(len(axis.modes))) @ axis.modes
         for place, axis in zip(where.T, parts, strict=True)
     )
     rows = (z[:, :, None, None] * y[:, None, :, None] * x[:, None, None, :]).flatten(1) * weights.sqrt()[:, None]

@@ -1,4 +1,4 @@
-"""Files <-> records: images, landmarks, transforms, pictures. The only home of SimpleITK but for two stages."""
+"""Files <-> records: images, landmarks, transforms, pictures, exchange formats."""
 
 from graphreg.core.errors import InputError
 from graphreg.io.files import atomic_path, write_text

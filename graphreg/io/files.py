@@ -73,6 +73,8 @@ def require_writable(path: PathInput, folder: bool = False) -> None:
         with tempfile.TemporaryFile(dir=place):
             pass
     except OSError as error:
+        if not place.exists():  # another process that was done with the folder has just removed it
+            return require_writable(path, folder)
         raise unsuitable(path, "a place that can be written", f"{place}: {error.strerror}") from None
 
 
