@@ -8,9 +8,9 @@ import torch
 from stage_bench import Bench, Row, on_grid
 from torch import Tensor
 
+from graphreg.core.foreign import to_sitk
 from graphreg.core.records import DenseField
 from graphreg.io import read_transform, read_volume, write_transform, write_volume
-from graphreg.io.images import to_sitk
 
 FileJob = tuple[Callable[[], None], Callable[[], Tensor]]  # writes, reads
 

@@ -71,5 +71,5 @@ def test_the_settings_in_the_readme_are_settings_of_every_preset():
     assert len(blocks) == 3
     for text in blocks[:2]:
         assert override(preset("inhale-exhale"), text) != preset("inhale-exhale")
-    with pytest.raises(InputError, match="trained/wide-coarse.safetensors"):  # a file that the reader is to have trained
+    with pytest.raises(InputError, match="trained/wide-coarse.safetensors"):  # the reader is to train it
         override(preset("inhale-exhale"), blocks[2])
