@@ -12,6 +12,7 @@ from graphreg.core.errors import PathInput, unsuitable
 NEED = "a folder with one DICOM series"
 HEAD = 1 << 16  # bytes in which the tags of a slice stand
 SPACING = "0028|0030"
+PIXELS = struct.pack("<2H", 0x7FE0, 0x10)
 GEOMETRY = {"0020|0032": ("a position", 3), "0020|0037": ("an orientation", 6), SPACING: ("a pixel spacing", 2)}
 RESCALE = {
     "0028|1052": "a rescale intercept",
@@ -42,13 +43,16 @@ def read_series(path: PathInput) -> tuple[sitk.Image, int]:
 
 def _place(path: PathInput, name: str) -> list[float]:
     """Position (3), orientation (6) and pixel spacing (2) of a slice, all of them told by its tags."""
-    _require_spacing(path, name)
+    with open(name, "rb") as stream:
+        head = stream.read(HEAD)
+    _require_spacing(path, head)
     reader = _told_by(name)
     if reader.GetNumberOfComponents() > 1:
         raise unsuitable(path, "one value per voxel", f"{reader.GetNumberOfComponents()} (colours)")
     width, height = reader.GetSize()[:2]
     if width * height > PACKED * os.path.getsize(name):
         raise unsuitable(path, f"the voxels of slices of {width} x {height}", "a smaller file")
+    _require_all_voxels(path, head, width * height, os.path.getsize(name))
     place: list[float] = []
     for tag, (what, count) in GEOMETRY.items():
         place += _numbers(path, what, _tag_text(reader, tag), count)
@@ -86,10 +90,8 @@ def _words(text: str) -> str:
     return text.replace("\\", " ").strip("\0 ")
 
 
-def _require_spacing(path: PathInput, name: str) -> None:
+def _require_spacing(path: PathInput, head: bytes) -> None:
     """GDCM takes 1 mm for a spacing that is none, and complains on stderr of one that is 0: here it is seen before."""
-    with open(name, "rb") as stream:
-        head = stream.read(HEAD)
     at = head.find(struct.pack("<2H", 0x28, 0x30))
     if 0 <= at < len(head) - 8:
         explicit = head[at + 4 : at + 6] == b"DS"  # the kind of the value stands there, or its length alone
@@ -98,6 +100,16 @@ def _require_spacing(path: PathInput, name: str) -> None:
             text = _words(head[at + 8 : at + 8 + length].decode("latin-1"))
             if min(_numbers(path, GEOMETRY[SPACING][0], text, 2)) <= 0:
                 raise unsuitable(path, f"{GEOMETRY[SPACING][0]} above 0", text)
+
+
+def _require_all_voxels(path: PathInput, head: bytes, voxels: int, size: int) -> None:
+    """SimpleITK before 2.5.4 takes a slice that ends early for a whole one; compressed ones GDCM refuses by itself."""
+    at = head.find(PIXELS)
+    start = at + (12 if head[at + 4 : at + 6] in (b"OW", b"OB") else 8)
+    if 0 <= at and start <= len(head):
+        (length,) = struct.unpack_from("<I", head, start - 4)
+        if length in (voxels, 2 * voxels, 4 * voxels) and start + length > size:
+            raise unsuitable(path, f"slices of {length} bytes of voxels", f"one of {size - start}")
 
 
 def _require_one_plane(path: PathInput, places: list[list[float]]) -> None:

@@ -45,7 +45,7 @@ class BeliefPropagation(Settings):
 def spanning_forest(graph: KeypointGraph, weights: Tensor) -> tuple[Tensor, Tensor]:
     """Parent (N,) of each keypoint in a minimum spanning forest (-1 at a root) and the edge lengths (N,) in mm."""
     count = len(graph.keypoints)
-    source, target = graph.edge_index.cpu().numpy()
+    source, target = graph.edge_index.int().cpu().numpy()  # scipy before 1.15 takes no longer indices here
     matrix = coo_array((weights.cpu().double().numpy() + 1e-9, (source, target)), shape=(count, count)).tocsr()
     tree = minimum_spanning_tree(matrix.maximum(matrix.T))
     _, component = connected_components(tree, directed=False)

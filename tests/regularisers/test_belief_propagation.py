@@ -89,7 +89,7 @@ def test_the_spanning_forest_weighs_as_little_as_that_of_scipy_and_has_one_root_
     near = torch.randn(40, 3, generator=generator) * 10
     graph = NearestNeighbours(neighbours=4)(Keypoints(torch.cat((near, near[:30] + 1000))))
     parents, lengths_mm = spanning_forest(graph, graph.lengths_mm)
-    matrix = coo_array((graph.lengths_mm.double().numpy(), graph.edge_index.numpy()), shape=(70, 70)).tocsr()
+    matrix = coo_array((graph.lengths_mm.double().numpy(), graph.edge_index.int().numpy()), shape=(70, 70)).tocsr()
     parts, part = connected_components(matrix, directed=False)
     roots = (parents < 0).nonzero().flatten().tolist()
     assert parts >= 2 and len(roots) == parts == len({part[root] for root in roots})
