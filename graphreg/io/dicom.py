@@ -106,7 +106,7 @@ def _require_all_voxels(path: PathInput, head: bytes, voxels: int, size: int) ->
     """SimpleITK before 2.5.4 takes a slice that ends early for a whole one; compressed ones GDCM refuses by itself."""
     at = head.find(PIXELS)
     start = at + (12 if head[at + 4 : at + 6] in (b"OW", b"OB") else 8)
-    if 0 <= at and start <= len(head):
+    if at >= 0 and start <= len(head):
         (length,) = struct.unpack_from("<I", head, start - 4)
         if length in (voxels, 2 * voxels, 4 * voxels) and start + length > size:
             raise unsuitable(path, f"slices of {length} bytes of voxels", f"one of {size - start}")
