@@ -23,7 +23,6 @@ from graphreg.core.grid import Grid
 from graphreg.core.interop import as_mask, as_volume
 from graphreg.core.inversion import inconsistency_mm, inverse_consistent, invert
 from graphreg.core.prepared import PreparedPair, prepare_pair
-from graphreg.core.protocols import Subject
 from graphreg.core.records import (
     CostVolume,
     DenseField,
@@ -32,6 +31,7 @@ from graphreg.core.records import (
     KeypointGraph,
     Keypoints,
     Motion,
+    Subject,
     Volume,
 )
 from graphreg.core.resampling import resample

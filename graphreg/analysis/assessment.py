@@ -15,8 +15,7 @@ from graphreg.analysis.quality import regularity, similarity
 from graphreg.core.figures import Quality
 from graphreg.core.grid import mask_volume_mm3
 from graphreg.core.prepared import PreparedPair
-from graphreg.core.protocols import Subject
-from graphreg.core.records import DenseField, Motion
+from graphreg.core.records import DenseField, Motion, Subject
 from graphreg.features.mind_ssc import MindSSC
 
 DESCRIPTORS_MM = 3.0  # spacing at which descriptors are compared

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from graphreg.anatomy.doubts import Doubt, Sign, collect, no_better, not_seen
 from graphreg.core.figures import Quality
-from graphreg.core.protocols import RegionFinder, Subject, Window
-from graphreg.core.records import Volume
+from graphreg.core.protocols import RegionFinder, Window
+from graphreg.core.records import Subject, Volume
 from graphreg.core.settings import Settings
 
 

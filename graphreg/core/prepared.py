@@ -9,8 +9,7 @@ from torch import Tensor
 from graphreg.core.affine import Affine
 from graphreg.core.grid import Grid, mask_corners_mm
 from graphreg.core.intensities import IntensityWindow
-from graphreg.core.protocols import Subject
-from graphreg.core.records import Motion, Volume
+from graphreg.core.records import Motion, Subject, Volume
 from graphreg.core.resampling import crop, identity, prepare, region, resample, resample_mask
 
 MARGIN_MM = 10.0  # of a working grid around the fixed region

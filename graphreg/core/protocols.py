@@ -4,7 +4,6 @@ A way to fill a role is a frozen record of settings with that method. It may be 
 be inherited or registered to be passed in Python; a line in the registry of its folder gives it a name for TOML.
 """
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from torch import Tensor
@@ -19,20 +18,13 @@ from graphreg.core.records import (
     FeatureVolume,
     KeypointGraph,
     Keypoints,
+    Subject,
     Volume,
 )
 
 if TYPE_CHECKING:
     from graphreg.core.estimate import Estimate, Trace
     from graphreg.core.prepared import PreparedPair
-
-
-@dataclass(frozen=True, eq=False)
-class Subject:
-    """One image of a pair with the region to look at."""
-
-    image: Volume
-    mask: Tensor  # (D, H, W) bool on its grid, at least one voxel
 
 
 class Prealigner(Protocol):

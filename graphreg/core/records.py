@@ -78,6 +78,14 @@ class Volume:
 
 
 @dataclass(frozen=True, eq=False)
+class Subject:
+    """One image of a pair with the region to look at."""
+
+    image: Volume
+    mask: Tensor  # (D, H, W) bool on its grid, at least one voxel
+
+
+@dataclass(frozen=True, eq=False)
 class ImagePair:
     """Two images, and the regions to look at; None means that the anatomy finds the region."""
 

@@ -17,8 +17,8 @@ from torch import Tensor
 from graphreg.core.affine import Affine
 from graphreg.core.grid import Grid, mask_corners_mm
 from graphreg.core.intensities import IntensityWindow
-from graphreg.core.protocols import Features, Matcher, Sampler, Subject
-from graphreg.core.records import CostVolume, Volume
+from graphreg.core.protocols import Features, Matcher, Sampler
+from graphreg.core.records import CostVolume, Subject, Volume
 from graphreg.core.resampling import crop, identity, prepare, region, resample, resample_mask
 from graphreg.core.settings import Settings, require
 from graphreg.prealignment.least_squares import KINDS, Kind, best

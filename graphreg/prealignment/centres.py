@@ -14,7 +14,7 @@ from torch import Tensor
 
 from graphreg.core.affine import Affine
 from graphreg.core.grid import EXACT
-from graphreg.core.protocols import Subject
+from graphreg.core.records import Subject
 from graphreg.core.settings import Settings
 
 

@@ -10,7 +10,7 @@ import torch
 
 from graphreg.core.affine import Affine
 from graphreg.core.grid import Triple
-from graphreg.core.protocols import Subject
+from graphreg.core.records import Subject
 from graphreg.core.settings import Settings, require
 from graphreg.prealignment.least_squares import KINDS, Kind, best
 

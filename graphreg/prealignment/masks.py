@@ -15,7 +15,7 @@ from graphreg.core.affine import Affine
 from graphreg.core.errors import InputError
 from graphreg.core.filters import derivative, gaussian
 from graphreg.core.grid import Grid, box, mask_points_mm, sample
-from graphreg.core.protocols import Subject
+from graphreg.core.records import Subject
 from graphreg.core.settings import Settings
 
 MARGIN_MM = 60.0  # the distances are known so far around a mask

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from graphreg.core.affine import Affine
-from graphreg.core.protocols import Subject
+from graphreg.core.records import Subject
 from graphreg.core.settings import Settings
 
 

@@ -13,8 +13,7 @@ from graphreg.core.cubes import label_grid
 from graphreg.core.errors import InputError
 from graphreg.core.filters import gaussian
 from graphreg.core.grid import Grid
-from graphreg.core.protocols import Subject
-from graphreg.core.records import CostVolume, Keypoints, Volume
+from graphreg.core.records import CostVolume, Keypoints, Subject, Volume
 from graphreg.core.resampling import resample, resample_mask
 from graphreg.features.intensities import Intensities
 from graphreg.prealignment.block_matching import BlockMatching, best_shifts_mm, trimmed

@@ -5,8 +5,7 @@ from support.problems import LARGER, MATRIX, OBLIQUE, OFFSET_MM
 
 from graphreg.core.affine import Affine
 from graphreg.core.grid import Grid, mask_points_mm
-from graphreg.core.protocols import Subject
-from graphreg.core.records import Volume
+from graphreg.core.records import Subject, Volume
 from graphreg.prealignment.centres import Centres, centroid_mm
 from graphreg.prealignment.none import Unmoved
 

@@ -11,8 +11,7 @@ from support.problems import MATRIX, OFFSET_MM
 from graphreg.core.affine import Affine
 from graphreg.core.errors import InputError
 from graphreg.core.grid import Grid
-from graphreg.core.protocols import Subject
-from graphreg.core.records import Volume
+from graphreg.core.records import Subject, Volume
 from graphreg.prealignment.landmarks import LandmarkAlignment
 from graphreg.prealignment.least_squares import best
 

@@ -11,8 +11,7 @@ from graphreg.anatomy.lung_ct.doubts import SIGNS
 from graphreg.anatomy.lung_ct.mask import LungFinder, require_air
 from graphreg.anatomy.windows import FixedWindow
 from graphreg.core.grid import mask_volume_mm3
-from graphreg.core.protocols import Subject
-from graphreg.core.records import Volume
+from graphreg.core.records import Subject, Volume
 
 AIR_HU = -1024.0  # what CT scanners store where they saw nothing
 TISSUE_HU = -300.0  # lung lies below
