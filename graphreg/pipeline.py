@@ -15,7 +15,7 @@ from graphreg.anatomy import Anatomy
 from graphreg.anatomy.doubts import Doubt
 from graphreg.config import LevelConfig, RegistrationConfig
 from graphreg.core.affine import Affine
-from graphreg.core.errors import blaming
+from graphreg.core.errors import InputError, blaming
 from graphreg.core.estimate import Estimate, Trace
 from graphreg.core.fields import compose
 from graphreg.core.figures import Quality
@@ -104,22 +104,19 @@ def register(
     """Motion from the fixed to the moving image, in mm.
 
     Args:
-        fixed: an ``ImagePair``; or the fixed image, whatever ``Volume`` can be made of (SimpleITK, nibabel, MONAI,
-            TorchIO), with ``moving`` and, as wanted, masks of both beside it.
+        fixed: an ``ImagePair``; or the fixed image (of SimpleITK, nibabel, MONAI, TorchIO) with the others beside it.
         preset: name of the settings, see ``graphreg.PRESETS``; ``config`` takes their place where it is given.
-        regulariser: name of the regulariser in place of that of every level.
-        device: ``auto``, ``cpu``, ``cuda`` or, of several GPUs, ``cuda:1``.
+        regulariser: name of that of every level; device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1`` of several GPUs.
         seed: of the points that a refinement looks at; recorded with the result.
         progress: called with the name of each stage as it starts and the share of the run that is done.
 
     Raises:
-        InputError: an unknown preset, regulariser or device; an image that the anatomy of the settings does not find
-            its region in; a mask too small for 50 keypoints.
+        InputError: unknown preset, regulariser or device; images beside a pair; no region; fewer than 50 keypoints.
     """
     if isinstance(moving, str):
         warnings.warn("give the preset by its name: register(pair, preset=...)", DeprecationWarning, stacklevel=2)
         moving, preset = None, moving
-    pair = fixed if isinstance(fixed, ImagePair) else _as_pair(fixed, moving, fixed_mask, moving_mask)
+    pair = _as_pair(fixed, moving, fixed_mask, moving_mask)
     config = config or named_preset(preset)
     config = config.with_regulariser(regulariser) if regulariser else config
     target = choose_device(device)
@@ -134,6 +131,10 @@ def register(
 
 
 def _as_pair(fixed: Any, moving: Any, fixed_mask: Any, moving_mask: Any) -> ImagePair:
+    if isinstance(fixed, ImagePair):
+        if any(given is not None for given in (moving, fixed_mask, moving_mask)):
+            raise InputError("an ImagePair alone needed, with its masks in it, another image or mask beside it found")
+        return fixed
     sides = []
     for side, image, mask in (("fixed", fixed, fixed_mask), ("moving", moving, moving_mask)):
         with blaming(side):
@@ -227,10 +228,7 @@ def run_level(motion: Motion, level: LevelConfig, pair: PreparedPair, monitor: M
 def observe(
     motion: Motion, level: LevelConfig, pair: PreparedPair, monitor: Monitor, keypoints: Keypoints | None = None
 ) -> tuple[CostVolume, KeypointGraph]:
-    """Stages 1 to 4 on one working grid: what the images say of the motion that is left, keypoint by keypoint.
-
-    Keypoints may be given in place of those that are sampled.
-    """
+    """Stages 1 to 4 on one working grid: what the images say of the motion that is left, keypoint by keypoint."""
     stage = monitor.stage
     grid = pair.working_grid(level.spacing_mm, level.matcher.radius_mm)
     with stage("keypoints"), blaming("fixed"):

@@ -21,6 +21,7 @@ from graphreg.features.mind_ssc import MindSSC
 from graphreg.interpolation.thin_plate import ThinPlate
 from graphreg.matching.cost_volume import DisplacementSearch
 from graphreg.matching.graph import NearestNeighbours
+from graphreg.prealignment.landmarks import LandmarkAlignment
 from graphreg.prealignment.masks import MaskAlignment
 from graphreg.regularisers import MeanField
 from graphreg.sampling.foerstner import Foerstner
@@ -76,6 +77,14 @@ class RegistrationConfig(Settings):
             names = [entry.name for entry in entries]
             require(len(set(names)) == len(names), f"{what} must have names of their own", ", ".join(names))
         require(self.field_spacing_mm > 0, "field_spacing_mm must be positive", self.field_spacing_mm)
+        require(self.smallest_jacobian < 1, "smallest_jacobian must be below 1", self.smallest_jacobian)
+        require(not (self.symmetric and self._sided()), "symmetric needs settings alike for both images", self._sided())
+
+    def _sided(self) -> str:
+        """What would have to be exchanged with the images, of which no way back can be made yet."""
+        featured = [entry.name for entry in (*self.levels, *self.refinement) if getattr(entry, "moving_features", None)]
+        given = ["landmarks"] if any(isinstance(step, LandmarkAlignment) for step in self.prealignment) else []
+        return ", ".join([f"moving_features of {name}" for name in featured] + given)
 
     def with_regulariser(self, name: str) -> Self:
         """The settings with the regulariser of that name in every level. Raises InputError."""

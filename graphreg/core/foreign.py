@@ -19,7 +19,6 @@ PLAIN = {"bool": "uint8", "float16": "float32"}  # where no format of files has 
 HALVES = (torch.float16, torch.bfloat16)  # the second of which numpy does not know
 RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # <-> LPS
 SKEW = 1e-3  # cosine between two axes that are still at right angles
-LEAST_COSINE = 1e-99  # ITK reads numbers whose exponent has three digits wrongly from NRRD
 
 Numbers = NDArray[np.number]
 
@@ -120,8 +119,7 @@ def to_sitk(grid: Grid, data: Tensor | Numbers) -> Any:
     image = sitk.GetImageFromArray(np.ascontiguousarray(data), isVector=data.ndim == 4)
     image.SetSpacing(grid.spacing_mm)
     image.SetOrigin(grid.origin_mm)
-    cosines = [cosine for row in grid.direction for cosine in row]
-    image.SetDirection([cosine if abs(cosine) > LEAST_COSINE else 0.0 for cosine in cosines])
+    image.SetDirection([cosine for row in grid.direction for cosine in row])
     return image
 
 
