@@ -82,7 +82,8 @@ class RegistrationConfig(Settings):
 
     def _sided(self) -> str:
         """What would have to be exchanged with the images, of which no way back can be made yet."""
-        featured = [entry.name for entry in (*self.levels, *self.refinement) if getattr(entry, "moving_features", None)]
+        entries: list[Any] = [*self.levels, *self.refinement]
+        featured = [entry.name for entry in entries if getattr(entry, "moving_features", None)]
         given = ["landmarks"] if any(isinstance(step, LandmarkAlignment) for step in self.prealignment) else []
         return ", ".join([f"moving_features of {name}" for name in featured] + given)
 
