@@ -41,7 +41,7 @@ class PercentileWindow(Settings):
 
     def __call__(self, volume: Volume, mask: Tensor | None = None) -> IntensityWindow:
         """The window of an image, by a mask (D, H, W) bool of it or by all of it."""
-        values = (volume.data.flatten() if mask is None else volume.within(mask)).double()
-        values = values[:: -(-len(values) // MOST_VOXELS)]
+        values = volume.data.flatten() if mask is None else volume.within(mask)
+        values = values[:: -(-len(values) // MOST_VOXELS)].double()
         low, high = torch.quantile(values, values.new_tensor([self.low / 100, self.high / 100])).tolist()
         return IntensityWindow(low, max(high, low + 1e-6), self.span)
