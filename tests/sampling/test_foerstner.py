@@ -9,7 +9,6 @@ from support.problems import noise, smooth_noise
 from graphreg.core.grid import Grid
 from graphreg.core.records import Volume
 from graphreg.sampling.foerstner import Foerstner, distinctiveness, local_maxima
-from graphreg.sampling.spread import farthest_points
 
 GRID = Grid((20, 24, 28), (1.0, 1.5, 2.0), (-100.5, 30.0, 12.0))
 CONFIG = Foerstner(count=60, sigma_mm=1.4, separation_mm=2.0)
@@ -107,23 +106,6 @@ def test_local_maxima_agree_with_a_search_of_every_box(generator):
         around = visible[max(z - 1, 0) : z + 2, max(y - 1, 0) : y + 2, max(x - 2, 0) : x + 3]
         expected = bool(mask[z, y, x]) and visible[z, y, x] > 0 and visible[z, y, x] == around.max()
         assert bool(found[z, y, x]) == expected
-
-
-def test_farthest_points_agree_with_a_search_of_all_distances_and_all_are_kept_where_more_are_wanted(generator):
-    points_mm = torch.randn(80, 3, generator=generator, dtype=torch.float64)
-    chosen = [17]
-    while len(chosen) < 30:
-        nearest = [min(float((p - points_mm[c]).norm()) for c in chosen) for p in points_mm]
-        chosen.append(int(np.argmax(nearest)))
-    assert farthest_points(points_mm, 30, first=17).tolist() == chosen
-    assert farthest_points(points_mm[:7], 7).tolist() == farthest_points(points_mm[:7], 100).tolist() == list(range(7))
-
-
-def test_thinning_leaves_no_point_farther_from_the_chosen_than_they_are_from_one_another(generator):
-    points_mm = torch.randn(500, 3, generator=generator) * torch.tensor([1.0, 20.0, 5.0])
-    chosen = points_mm[farthest_points(points_mm, 60)]
-    apart = torch.cdist(chosen, chosen).fill_diagonal_(torch.inf).min()
-    assert torch.cdist(points_mm, chosen).amin(1).max() <= apart + 1e-4
 
 
 def test_keypoints_lie_in_the_mask_and_are_as_many_as_wanted(volume):
