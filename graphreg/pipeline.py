@@ -4,7 +4,6 @@ Every level looks at the moving image through the motion found so far, on an iso
 region, and composes what is left: T_new(x) = T(x + u(x)).
 """
 
-import warnings
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -19,6 +18,7 @@ from graphreg.core.errors import InputError, blaming
 from graphreg.core.estimate import Estimate, Trace
 from graphreg.core.fields import compose
 from graphreg.core.figures import Quality
+from graphreg.core.former import called_as_before
 from graphreg.core.grid import Grid
 from graphreg.core.interop import as_mask, as_volume
 from graphreg.core.inversion import inconsistency_mm, inverse_consistent, invert
@@ -88,6 +88,7 @@ class Registration:
         }
 
 
+@called_as_before
 def register(
     fixed: Any,
     moving: Any = None,
@@ -113,9 +114,6 @@ def register(
     Raises:
         InputError: unknown preset, regulariser or device; images beside a pair; no region; fewer than 50 keypoints.
     """
-    if isinstance(moving, str):
-        warnings.warn("give the preset by its name: register(pair, preset=...)", DeprecationWarning, stacklevel=2)
-        moving, preset = None, moving
     pair = _as_pair(fixed, moving, fixed_mask, moving_mask)
     config = config or named_preset(preset)
     config = config.with_regulariser(regulariser) if regulariser else config
