@@ -80,15 +80,31 @@ def test_a_text_overrides_what_it_names_and_nothing_else():
     assert changed.field_spacing_mm == 3.5 and changed != INHALE_EXHALE
 
 
-def test_names_of_version_0_5_mean_the_same_and_are_warned_of():
-    with pytest.warns(DeprecationWarning, match="other names now.*: window_hu, mask, costs, features, normalisation$"):
-        assert override(INHALE_EXHALE, FORMER) == override(INHALE_EXHALE, TODAY)
-    with pytest.warns(DeprecationWarning, match="metric"):
-        (dense,) = override(INHALE_EXHALE, "refinement.dense.metric = 'mind'").refinement
-    assert isinstance(dense, DenseRefinement) and dense.features == MindSSC()
-    with pytest.warns(DeprecationWarning, match="keypoints"):
-        evenly = override(INHALE_EXHALE, "levels.wide.keypoints = {uniform = true, count = 70}")
-    assert evenly.levels[0].sampler == Uniform(count=70)
+@pytest.mark.parametrize(
+    ("former", "today", "names"),
+    [
+        (FORMER, TODAY, "window_hu, mask, costs, features, normalisation"),
+        ("refinement.dense.metric = 'mind'", "refinement.dense.features = 'mind-ssc'", "metric"),
+        ("refinement.dense.objective = 'features'", "", "objective"),
+        (  # what the metric does not look at
+            "refinement.dense = {metric = 'mind', normalisation = {noise_hu = 2.0}, descriptors = {radius_mm = 2.0}}",
+            "refinement.dense.features = {kind = 'mind-ssc', radius_mm = 2.0}",
+            "normalisation, descriptors, metric",
+        ),
+        ("refinement.dense.descriptors = {radius_mm = 2.0}", "", "descriptors"),
+        (
+            "levels.wide.keypoints = {uniform = true, count = 70, sigma_mm = 1.0}",
+            "levels.wide.sampler = {kind = 'uniform', count = 70}",
+            "keypoints, uniform",
+        ),
+        ("levels.wide.sampler.uniform = true", "levels.wide.sampler = {kind = 'uniform', count = 1024}", "uniform"),
+        ("levels.wide.sampler.uniform = false", "", "uniform"),
+    ],
+)
+def test_names_of_version_0_5_mean_the_same_and_one_warning_tells_all_of_them(former, today, names):
+    with pytest.warns(DeprecationWarning, match=f"other names now.*: {names}$") as told:
+        assert override(INHALE_EXHALE, former) == override(INHALE_EXHALE, today)
+    assert len(told) == 1
 
 
 def test_a_way_to_fill_a_role_is_named_or_a_table_with_its_kind():
@@ -184,6 +200,7 @@ def test_presets_go_from_coarse_to_fine_in_label_steps_of_whole_voxels(name):
         assert (level.matcher.radius_mm / level.matcher.step_mm) % 1 == 0
 
 
+@pytest.mark.filterwarnings("ignore:settings have other names now")
 @pytest.mark.parametrize(
     ("toml", "message"),
     [
@@ -209,6 +226,9 @@ def test_presets_go_from_coarse_to_fine_in_label_steps_of_whole_voxels(name):
         ("refinement = ['none']", r"refinement\[0\] must be one of keypoints, dense, got 'none'"),
         ("levels.coarse.sampler.kind = 'lattice'\nlevels.coarse.sampler.count = 3", "unknown setting .*sampler.count"),
         ("prealignment = ['landmarks']", "landmarks"),
+        ("refinement.dense.objective = 'costs'", r"write refinement = \['keypoints'\], got 'costs'"),
+        ("levels.wide.keypoints.uniform = 1", "levels.wide.keypoints.uniform must be of type bool, got 1"),
+        ("refinement.dense.metric = ['ncc']", r"features must be one of .*, got \['ncc'\]"),
     ],
 )
 def test_what_is_unknown_or_of_another_type_is_refused_with_its_whole_name(toml, message):

@@ -1,8 +1,10 @@
 """The settings of a registration as the options of a verb ask for them."""
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
+from graphreg.cli.console import warn
 from graphreg.config import RegistrationConfig, override
 from graphreg.core.errors import InputError
 from graphreg.presets import preset as named_preset
@@ -25,8 +27,18 @@ def _settings_of(preset: str, file: Path | None) -> RegistrationConfig:
     if file is None:
         return settings
     try:
-        return override(settings, file.read_text(encoding="utf-8"))
+        return _overridden(settings, file.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{file}: a TOML file needed, found {error.strerror}") from error
     except ValueError as error:  # also of the text: no UTF-8, no TOML
         raise InputError(f"{file}: {error}") from error
+
+
+def _overridden(settings: RegistrationConfig, toml: str) -> RegistrationConfig:
+    """Settings with those of a text in their place; the user is told of names that will go, which Python would hide."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", DeprecationWarning)
+        changed = override(settings, toml)
+    for warning in told:
+        warn(str(warning.message))
+    return changed

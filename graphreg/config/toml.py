@@ -27,7 +27,7 @@ def override(config: RegistrationConfig, toml: str) -> RegistrationConfig:
         InputError: not TOML, an unknown name, a value of another type, or one that is out of range.
     """
     try:
-        values = modernised(tomllib.loads(toml))
+        values = modernised(tomllib.loads(toml), config)
     except (tomllib.TOMLDecodeError, UnicodeError) as error:
         raise InputError(str(error)) from None
     except RecursionError:

@@ -31,6 +31,7 @@ from support.program import (
 )
 
 import graphreg
+from graphreg.anatomy.windows import FixedWindow
 from graphreg.cli import demonstration, main, settings
 from graphreg.config import override
 from graphreg.core.records import DenseField, Volume
@@ -380,6 +381,12 @@ def test_wrong_input_is_one_line_that_names_it_and_nothing_is_left(wrong, case, 
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="no folder that even root cannot write")
+def test_names_of_settings_that_will_go_are_told_to_who_writes_them(tmp_path, capsys):
+    (tmp_path / "old.toml").write_text("window_hu = [-950.0, 100.0]")
+    assert settings.settings_of("fast", tmp_path / "old.toml").anatomy.window == FixedWindow(low=-950.0, high=100.0)
+    assert capsys.readouterr().err == "warning: settings have other names now, see CHANGELOG.md: window_hu\n"
+
+
 def test_a_place_that_cannot_be_written_is_noticed_before_the_images_are_read(capsys):
     assert main(["register", "missing", "missing", "-o", "/proc/out"]) == 2
     assert capsys.readouterr().err.startswith("graphreg: /proc/out: a place that can be written needed")
@@ -554,7 +561,7 @@ def test_evaluate_tells_the_overlap_of_labels(shift, tmp_path, capsys, monkeypat
     labels = ["--fixed-labels", f"{tmp_path}/f.nii.gz", "--moving-labels", f"{tmp_path}/m.nii.gz"]
     read: list[str] = []
     read_once = images._read
-    monkeypatch.setattr(images, "_read", lambda path: read.append(path.name) or read_once(path))  # type: ignore[func-returns-value]
+    monkeypatch.setattr(images, "_read", lambda path: read.append(path.name) or read_once(path))  # type: ignore[func-returns-value]  # the None is wanted
     assert main([*command, *labels]) == 0
     assert read == ["f.nii.gz", "m.nii.gz"]  # each once
     out = capsys.readouterr().out

@@ -272,7 +272,7 @@ def voxels():
         ("vectors", np.zeros((6, 7, 8, 3)), True, "3 (colours or vectors) found"),
     ):
         for suffix in ("nii.gz", "mha", "nrrd"):
-            make = lambda folder, a=array, v=vector, s=suffix: saved(a, v)(folder / f"bad.{s}")  # noqa: E731
+            make = lambda folder, a=array, v=vector, s=suffix: saved(a, v)(folder / f"bad.{s}")  # noqa: E731  # binds what the loop holds
             yield f"{what}, {suffix}", Damage(make, told)
 
 
