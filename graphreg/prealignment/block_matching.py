@@ -34,13 +34,13 @@ class BlockMatching(Settings):
     sampler: Sampler  # of the blocks
     features: Features
     matcher: Matcher  # its radius is how far a block is looked for in each round
-    kind: Kind = "affine"
+    motion: Kind = "affine"
     spacing_mm: float = 4.0  # of the working copies
     rounds: int = 3
     kept: float = 0.5  # share of the blocks that a motion is fitted to
 
     def check(self) -> None:
-        require(self.kind in KINDS, f"block_matching.kind must be one of {', '.join(KINDS)}", self.kind)
+        require(self.motion in KINDS, f"block_matching.motion must be one of {', '.join(KINDS)}", self.motion)
         require(self.spacing_mm > 0, "block_matching.spacing_mm must be positive", self.spacing_mm)
         require(self.rounds >= 1, "block_matching.rounds must be at least 1", self.rounds)
         require(0 < self.kept <= 1, "block_matching.kept must lie in (0, 1]", self.kept)
@@ -57,7 +57,7 @@ class BlockMatching(Settings):
             there = _seen(moving, grid, motion)
             costs = self.matcher(features, self.features(there.image, there.mask), keypoints, weights)
             points_mm, shifts_mm = keypoints.points_mm.cpu().double(), best_shifts_mm(costs).cpu().double()
-            motion = motion @ trimmed(points_mm, points_mm + shifts_mm, self.kind, self.kept)
+            motion = motion @ trimmed(points_mm, points_mm + shifts_mm, self.motion, self.kept)
         return motion
 
     def _softened(self, subject: Subject) -> Subject:

@@ -21,10 +21,10 @@ class LandmarkAlignment(Settings):
 
     fixed_mm: tuple[Triple, ...]  # (x, y, z) LPS
     moving_mm: tuple[Triple, ...]  # the same places in the moving image, in the same order
-    kind: Kind = "rigid"
+    motion: Kind = "rigid"
 
     def check(self) -> None:
-        require(self.kind in KINDS, f"landmarks.kind must be one of {', '.join(KINDS)}", self.kind)
+        require(self.motion in KINDS, f"landmarks.motion must be one of {', '.join(KINDS)}", self.motion)
         triples = all(len(point) == 3 for point in (*self.fixed_mm, *self.moving_mm))
         require(triples, "landmarks must be (x, y, z) in mm", "points of another length")
         counts = f"{len(self.fixed_mm)} fixed and {len(self.moving_mm)} moving"
@@ -39,4 +39,4 @@ class LandmarkAlignment(Settings):
 
     def _motion(self) -> Affine:
         fixed, moving = (torch.tensor(points, dtype=torch.float64) for points in (self.fixed_mm, self.moving_mm))
-        return best(fixed.reshape(-1, 3), moving.reshape(-1, 3), self.kind)
+        return best(fixed.reshape(-1, 3), moving.reshape(-1, 3), self.motion)

@@ -83,7 +83,7 @@ def matching(**settings):
 
 @pytest.mark.parametrize(
     ("settings", "most_mm"),
-    [({}, 0.3), ({"matcher": Patches(liars=0.33)}, 0.3), ({"kind": "similarity"}, 0.3), ({"spacing_mm": 2.0}, 0.3)],
+    [({}, 0.3), ({"matcher": Patches(liars=0.33)}, 0.3), ({"motion": "similarity"}, 0.3), ({"spacing_mm": 2.0}, 0.3)],
 )
 def test_a_turn_of_15_degrees_a_scale_and_20_mm_are_found(blobs, settings, most_mm):
     truth = turned(15, 0.9, [12.0, -12.0, 10.6])
@@ -97,7 +97,7 @@ def test_a_motion_of_the_kind_is_added_to_the_start(blobs):
     truth = turned(10, 0.8, [5.0, -5.0, 5.0])
     fixed, moving = pair_of(blobs, truth)
     start = turned(0, 0.8, [0.0, 0.0, 0.0])
-    found = matching(kind="rigid")(fixed, moving, start)
+    found = matching(motion="rigid")(fixed, moving, start)
     assert off_mm(found, truth, fixed) < 0.3
     assert float(torch.linalg.det(found.matrix)) == pytest.approx(0.8**3, rel=1e-9)
 
@@ -123,7 +123,7 @@ def test_trimming_leaves_a_third_of_the_points_out_that_lie(generator):
 
 
 def test_settings_out_of_range_are_refused():
-    for wrong in ({"kind": "bent"}, {"spacing_mm": 0.0}, {"rounds": 0}, {"kept": 0.0}, {"kept": 1.1}):
+    for wrong in ({"motion": "bent"}, {"spacing_mm": 0.0}, {"rounds": 0}, {"kept": 0.0}, {"kept": 1.1}):
         with pytest.raises(InputError, match=f"block_matching.{next(iter(wrong))} must"):
             matching(**wrong)
 

@@ -90,7 +90,7 @@ def test_three_points_worked_by_hand():
     # a quarter turn about z, twice the size, 10 mm along z
     fixed_mm = ((0.0, 0.0, 0.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
     moving_mm = ((0.0, 0.0, 10.0), (0.0, 2.0, 10.0), (-2.0, 0.0, 10.0))
-    align = LandmarkAlignment(fixed_mm=fixed_mm, moving_mm=moving_mm, kind="similarity")
+    align = LandmarkAlignment(fixed_mm=fixed_mm, moving_mm=moving_mm, motion="similarity")
     found = align(ANY, ANY, Affine(MATRIX, OFFSET_MM))
     expected = torch.tensor([[0.0, -2.0, 0.0], [2.0, 0.0, 0.0], [0.0, 0.0, 2.0]]).double()
     assert torch.allclose(found.matrix, expected, atol=1e-12)
@@ -98,7 +98,7 @@ def test_three_points_worked_by_hand():
 
 
 def test_one_pair_of_points_is_a_translation():
-    align = LandmarkAlignment(fixed_mm=((1.0, 2.0, 3.0),), moving_mm=((11.0, 0.0, 3.5),), kind="translation")
+    align = LandmarkAlignment(fixed_mm=((1.0, 2.0, 3.0),), moving_mm=((11.0, 0.0, 3.5),), motion="translation")
     assert align(ANY, ANY, Affine.identity()).offset_mm.tolist() == [10.0, -2.0, 0.5]
 
 
@@ -121,7 +121,7 @@ PLANE = tuple((float(i), float(i * i), 5.0) for i in range(6))
 )
 def test_points_that_tell_no_such_motion_are_refused_when_they_are_given(fixed_mm, kind, message):
     with pytest.raises(InputError, match=message):
-        LandmarkAlignment(fixed_mm=fixed_mm, moving_mm=fixed_mm, kind=kind)
+        LandmarkAlignment(fixed_mm=fixed_mm, moving_mm=fixed_mm, motion=kind)
 
 
 def test_points_that_are_no_pairs_are_refused():
