@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from graphreg.anatomy.doubts import Doubt, Sign, collect, no_better, not_seen
+from graphreg.anatomy.windows import PercentileWindow
 from graphreg.core.figures import Quality
 from graphreg.core.protocols import RegionFinder, Window
 from graphreg.core.records import Subject, Volume
@@ -46,3 +47,13 @@ class Anatomy(Settings):
     def value_outside(self, volume: Volume) -> float:
         """What a warped image holds beyond the moving one."""
         return float(volume.data.min()) if self.outside is None else self.outside
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnyUnits(Anatomy):
+    """What anatomies have in common that know nothing of the intensities of an image."""
+
+    window: Window = PercentileWindow()
+    picture_window: Window = PercentileWindow()
+    outside: float | None = None
+    typical_mm: tuple[float, float, float] = (30.0, 30.0, 30.0)

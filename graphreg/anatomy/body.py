@@ -16,12 +16,11 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from graphreg.anatomy.base import Anatomy
-from graphreg.anatomy.windows import PercentileWindow
+from graphreg.anatomy.base import AnyUnits
 from graphreg.core.errors import InputError
 from graphreg.core.grid import Grid
 from graphreg.core.intensities import IntensityWindow
-from graphreg.core.protocols import RegionFinder, Window
+from graphreg.core.protocols import RegionFinder
 from graphreg.core.records import Volume
 from graphreg.core.resampling import identity, prepare, resample, resample_mask
 from graphreg.core.settings import Settings
@@ -47,15 +46,11 @@ class BodyFinder(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Body(Anatomy):
+class Body(AnyUnits):
     """The body in any two images in any units. Raises InputError where a number is out of range."""
 
     region: str = "body"
     find: RegionFinder = BodyFinder()
-    window: Window = PercentileWindow()
-    picture_window: Window = PercentileWindow()
-    outside: float | None = None
-    typical_mm: tuple[float, float, float] = (30.0, 30.0, 30.0)
 
 
 def find_body(volume: Volume) -> Tensor:

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from graphreg.anatomy.base import Anatomy
-from graphreg.anatomy.windows import PercentileWindow
-from graphreg.core.protocols import RegionFinder, Window
+from graphreg.anatomy.base import AnyUnits
+from graphreg.core.protocols import RegionFinder
 from graphreg.core.records import Volume
 from graphreg.core.settings import Settings
 
@@ -22,12 +21,8 @@ class Everything(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Whole(Anatomy):
+class Whole(AnyUnits):
     """Any two images in any units. Raises InputError where a number is out of range."""
 
     region: str = "image"
     find: RegionFinder = Everything()
-    window: Window = PercentileWindow()
-    picture_window: Window = PercentileWindow()
-    outside: float | None = None
-    typical_mm: tuple[float, float, float] = (30.0, 30.0, 30.0)

@@ -29,15 +29,16 @@ class FixedWindow(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class PercentileWindow(Settings):
-    """Percentiles of the intensities in the region, brought to one scale. Raises InputError where they do not rise."""
+    """Percentiles of the intensities in the region, brought to one scale. Raises InputError where a number is wrong."""
 
     low: float = 0.5
     high: float = 99.5
     span: float = 1000.0  # of the window afterwards
 
     def check(self) -> None:
-        fine = 0 <= self.low < self.high <= 100 and self.span > 0
-        require(fine, "percentiles must rise within 0 to 100", f"{self.low} and {self.high}")
+        rising = 0 <= self.low < self.high <= 100
+        require(rising, "percentiles must rise within 0 to 100", f"{self.low} and {self.high}")
+        require(self.span > 0, "the span of a window of percentiles must be positive", self.span)
 
     def __call__(self, volume: Volume, mask: Tensor | None = None) -> IntensityWindow:
         """The window of an image, by a mask (D, H, W) bool of it or by all of it."""
