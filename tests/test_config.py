@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from graphreg.anatomy import Whole
+from graphreg.anatomy import ANATOMIES, Body, LungCT, Whole
 from graphreg.anatomy.lung_ct.mask import LungFinder
-from graphreg.anatomy.windows import FixedWindow
-from graphreg.config import RegistrationConfig, as_record, override
+from graphreg.anatomy.whole import Everything
+from graphreg.anatomy.windows import FixedWindow, PercentileWindow
+from graphreg.config import ROLES, RegistrationConfig, as_record, filled, override
 from graphreg.config.names import entry_name
 from graphreg.features import Gradients, Intensities
 from graphreg.features.mind_ssc import MindSSC
@@ -20,7 +21,7 @@ from graphreg.interpolation.thin_plate import ThinPlate
 from graphreg.matching import SixNeighbours
 from graphreg.matching.cost_volume import DisplacementSearch
 from graphreg.phantom import PhantomConfig
-from graphreg.prealignment import Centres
+from graphreg.prealignment import Centres, LandmarkAlignment
 from graphreg.prealignment.block_matching import BlockMatching
 from graphreg.presets import PRESETS, preset
 from graphreg.presets.lung_ct import INHALE_EXHALE
@@ -153,6 +154,35 @@ def test_records_tell_apart_what_does_otherwise_and_name_what_is_ones_own():
     json.dumps(as_record(INHALE_EXHALE), allow_nan=False)
 
 
+WINDOW = {"low": -900.0, "high": 150.0}
+POINTS = ((0.0, 1.0, 2.0), (3.0, 4.0, 5.0))
+
+
+@pytest.mark.parametrize(
+    ("role", "way"),
+    [
+        *(("anatomy", anatomy()) for anatomy in ANATOMIES.values()),
+        ("anatomy", LungCT(outside=None, find=LungFinder(closing_mm=6.0), window=FixedWindow(**WINDOW))),
+        ("anatomy", Body(find=Everything(), window=FixedWindow(**WINDOW), picture_window=PercentileWindow(high=90.0))),
+        ("prealignment", LandmarkAlignment(fixed_mm=POINTS, moving_mm=POINTS, motion="translation")),
+        ("prealignment", replace(ROLES["prealignment"]["affine"](), motion="rigid", sampler=Uniform(count=70))),
+        *((role, way()) for role in ("refinement", "features", "sampler") for way in ROLES[role].values()),
+    ],
+)
+def test_what_fills_a_role_comes_back_from_its_record(role, way):
+    record = as_record(way)
+    assert record["kind"] in ROLES[role]
+    assert filled(role, json.loads(json.dumps(record))) == way
+
+
+def test_records_of_an_anatomy_tell_its_windows_and_its_finder_apart():
+    everything, body = as_record(Body(find=Everything())), as_record(Body())
+    assert (everything["find"], body["find"]) == ({"kind": "everything"}, {"kind": "body"})
+    fixed, percentiles = (kind(low=1.0, high=99.0) for kind in (FixedWindow, PercentileWindow))
+    assert as_record(Body(window=fixed))["window"] == {"kind": "fixed", "low": 1.0, "high": 99.0}
+    assert as_record(Body(window=percentiles))["window"]["kind"] == "percentiles"
+
+
 def test_an_empty_text_changes_nothing_and_whole_numbers_become_floats():
     assert override(INHALE_EXHALE, "") == INHALE_EXHALE
     assert override(INHALE_EXHALE, "[levels.coarse]\n[anatomy]\n") == INHALE_EXHALE
@@ -216,7 +246,22 @@ def test_presets_go_from_coarse_to_fine_in_label_steps_of_whole_voxels(name):
         ("field_spacing_mm = 'wide'", "field_spacing_mm must be of type float, got 'wide'"),
         ("field_spacing_mm = true", "field_spacing_mm must be of type float, got True"),
         ("field_spacing_mm = [1.0, 2.0]", "field_spacing_mm must be of type float"),
-        ("anatomy.window = 5", "anatomy.window must be of type FixedWindow"),
+        ("anatomy.window = 5", "anatomy.window must be a name or a table, got 5"),
+        ("anatomy.find = 'body'", "anatomy.find must be one of lungs, got 'body'"),
+        ("anatomy.outside = 'black'", "anatomy.outside must be of type float, got 'black'"),
+        ("anatomy.outside = true", "anatomy.outside must be of type float, got True"),
+        ("anatomy = {kind = 'body', outside = [1.0]}", r"anatomy.outside must be of type float, got \[1.0\]"),
+        (
+            "anatomy = {kind = 'body', window = {kind = 'fixed', low = 'a', high = 2}}",
+            "window.low must be of type float",
+        ),
+        ("levels.coarse.alternatives = [1]", "levels.coarse.alternatives must be of type Regulariser, got 1"),
+        ("prealignment.masks.scale = 0.5", "prealignment.masks.scale must be of type tuple, got 0.5"),
+        (
+            "prealignment = [{kind = 'landmarks', fixed_mm = 3, moving_mm = []}]",
+            "fixed_mm must be of type tuple, got 3",
+        ),
+        ("prealignment = [{kind = 'affine', motion = 2}]", "motion must be of type str, got 2"),
         ("prealignment.masks.scale = [0.5]", "prealignment.masks.scale must hold 2 values"),
         ("anatomy.typical_mm = [1, 2]", "anatomy.typical_mm must hold 3 values"),
         ("prealignment.masks.scale = ['low', 'high']", "scale must be of type float, got 'low'"),
@@ -291,6 +336,8 @@ OUT_OF_RANGE: list[tuple[Any, dict[str, Any], str]] = [
     *((FitConfig, {name: v}, f"training.{name} must be positive") for name, v in (("steps", 0), ("patience", -1))),
     (LungFinder, {"closing_mm": 0.0}, "must be positive"),
     (LungFinder, {"gas_hu": -300.0}, "below air_hu"),
+    (PercentileWindow, {"span": 0.0}, "the span of a window of percentiles must be positive, got 0.0"),
+    (PercentileWindow, {"low": 99.9}, "percentiles must rise within 0 to 100, got 99.9 and 99.5"),
 ]
 
 

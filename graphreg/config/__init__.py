@@ -2,6 +2,6 @@
 
 from graphreg.config.names import ROLES
 from graphreg.config.records import LevelConfig, RegistrationConfig, as_record
-from graphreg.config.toml import override
+from graphreg.config.toml import filled, override
 
-__all__ = ["ROLES", "LevelConfig", "RegistrationConfig", "as_record", "override"]
+__all__ = ["ROLES", "LevelConfig", "RegistrationConfig", "as_record", "filled", "override"]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from graphreg.anatomy import ANATOMIES
+from graphreg.anatomy import ANATOMIES, FINDERS, WINDOWS
 from graphreg.features import FEATURES
 from graphreg.features.mind_ssc import MindSSC
 from graphreg.features.normalised import NormalisedIntensities
@@ -25,6 +25,9 @@ Registry = Mapping[str, Callable[..., Any]]  # name -> what makes it, from setti
 
 ROLES: Mapping[str, Registry] = {
     "anatomy": ANATOMIES,
+    "find": FINDERS,
+    "window": WINDOWS,
+    "picture_window": WINDOWS,
     "prealignment": {
         **PREALIGNMENTS,
         "affine": partial(

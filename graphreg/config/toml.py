@@ -7,10 +7,12 @@ the settings that this regulariser has there, whether it is the one that works o
 """
 
 import math
+import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
-from typing import Any, get_args
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from graphreg.config.former import modernised
 from graphreg.config.names import ROLES, Registry, entry_name, kind_of
@@ -40,11 +42,16 @@ def override(config: RegistrationConfig, toml: str) -> RegistrationConfig:
     return changed
 
 
+def filled(role: str, settings: Any) -> Any:
+    """What fills a role by its name or out of its record, see ``as_record``. Raises InputError."""
+    return _filled(ROLES[role], None, settings, role)
+
+
 def _override(record: Any, values: Mapping[str, Any], path: str) -> Any:
     """A record with values in place of its own; what is named by a table of its own is changed first."""
     if isinstance(record, LevelConfig):
         record, values = _named_regularisers(record, values, path)
-    known = {f.name: f.type for f in fields(record)}
+    known = _types(record)
     changes = {}
     for name, value in values.items():
         if name not in known:
@@ -53,14 +60,22 @@ def _override(record: Any, values: Mapping[str, Any], path: str) -> Any:
     return replace(record, **changes)
 
 
+def _types(record: Any) -> dict[str, Any]:
+    """Types of settings by their names, of the values where annotations are text that cannot be looked up."""
+    try:
+        hints = get_type_hints(type(record))
+    except NameError:
+        hints = {}
+    return {f.name: hints.get(f.name, type(getattr(record, f.name))) for f in fields(record)}
+
+
 def _changed(name: str, old: Any, new: Any, path: str, hint: Any) -> Any:
     if name in LISTS:
         return _entries(old, new, path) if isinstance(new, dict) else _listed(name, new, path)
-    if name in ROLES:
-        return _filled(ROLES[name], old, new, path)
-    if isinstance(old, tuple) and isinstance(new, list) and Ellipsis not in get_args(hint) and len(new) != len(old):
-        raise InputError(f"{path} must hold {len(old)} values, got {new}")
-    return _converted(old, new, path)
+    if name in ROLES and new is not None:  # as records have it of what stands in no role
+        only = {kind: make for kind, make in ROLES[name].items() if make is hint}  # where the type tells the way
+        return _filled(only or ROLES[name], old, new, path)
+    return _converted(old, new, path, hint)
 
 
 def _filled(registry: Registry, old: Any, new: Any, path: str) -> Any:
@@ -81,14 +96,12 @@ def _filled(registry: Registry, old: Any, new: Any, path: str) -> Any:
 
 def _given(registry: Registry, kind: str, settings: Mapping[str, Any], path: str) -> Any:
     """A way to fill a role that has no settings until they are given, all at once."""
+    hints = get_type_hints(registry[kind])
+    values = {name: _converted(None, value, f"{path}.{name}", hints.get(name, Any)) for name, value in settings.items()}
     try:
-        return registry[kind](**{name: _frozen(value) for name, value in settings.items()})
+        return registry[kind](**values)
     except TypeError as error:
         raise InputError(f"{path}: {kind}: {error}") from None
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
 def _made(registry: Registry, kind: Any, path: str) -> Any:
@@ -135,16 +148,33 @@ def _listed(name: str, new: Any, path: str) -> tuple[Any, ...]:
     return tuple(_filled(ROLES[name], None, entry, f"{path}[{n}]") for n, entry in enumerate(new))
 
 
-def _converted(old: Any, new: Any, path: str) -> Any:
-    """A value of TOML as the type of the one whose place it takes."""
+def _converted(old: Any, new: Any, path: str, hint: Any) -> Any:
+    """A value of TOML as the type that the setting has."""
     if is_dataclass(old) and isinstance(new, dict):
         return _override(old, new, path + ".")
-    if isinstance(old, tuple) and isinstance(new, list):
-        return tuple(_converted(old[0] if old else None, value, path) for value in new)
-    if isinstance(old, float | None) and isinstance(new, int) and not isinstance(new, bool):
+    if get_origin(hint) is tuple and isinstance(new, list):
+        return _several(new, path, get_args(hint))
+    kinds = _alternatives(hint)
+    if float in kinds and type(new) is int and abs(new) <= sys.float_info.max:
         return float(new)
-    if type(old) is not type(new) and old is not None:
-        raise InputError(f"{path} must be of type {type(old).__name__}, got {new!r}")
+    if type(new) not in kinds and Any not in kinds:
+        names = dict.fromkeys(kind.__name__ for kind in kinds if kind is not NoneType)
+        raise InputError(f"{path} must be of type {' or '.join(names)}, got {new!r}")
     if isinstance(new, float) and not math.isfinite(new):
         raise InputError(f"{path} must be finite, got {new}")
     return new
+
+
+def _alternatives(hint: Any) -> tuple[Any, ...]:
+    """The types that an annotation allows."""
+    if get_origin(hint) is Literal:
+        return tuple(map(type, get_args(hint)))
+    return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+
+
+def _several(new: list[Any], path: str, hints: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Values of TOML for a tuple of such types, or of any number of the first."""
+    hints = hints[:1] * len(new) if Ellipsis in hints else hints
+    if len(new) != len(hints):
+        raise InputError(f"{path} must hold {len(hints)} values, got {new}")
+    return tuple(_converted(None, value, path, hint) for value, hint in zip(new, hints, strict=True))
