@@ -7,14 +7,14 @@ from typing import Any
 import torch
 
 from graphreg import __version__
-from graphreg.anatomy import ANATOMIES, Anatomy
-from graphreg.config import RegistrationConfig, as_record
+from graphreg.anatomy import Anatomy
+from graphreg.config import RegistrationConfig, as_record, filled
 from graphreg.core.errors import InputError
 from graphreg.core.records import Volume
 from graphreg.io.fingerprints import fingerprint
 from graphreg.io.json_text import plain
 from graphreg.presets import PRESETS
-from graphreg.runs.results import read_record
+from graphreg.runs.results import RECORD, read_record
 
 ROLES = ("fixed", "moving", "fixed_mask", "moving_mask")  # of the inputs that a registration depends on
 SAME = ("graphreg", "configuration", "seed")  # besides their contents, whatever their names
@@ -32,22 +32,32 @@ def identity_of(files: Mapping[str, Path | None], config: RegistrationConfig, se
 
 
 def anatomy_of(record: Mapping[str, Any]) -> Anatomy:
-    """The anatomy, as it comes, that a record names; that of the first preset where it names none, as before 0.6."""
+    """The anatomy of which a record tells, with its settings; where it tells none, as before 0.6, of the first preset.
+
+    Raises InputError where there are no settings, or those of an anatomy that the program does not know.
+    """
     configuration = record.get("configuration")
-    told = configuration.get("anatomy") if isinstance(configuration, Mapping) else None
-    kind = told.get("kind") if isinstance(told, Mapping) else None
-    if isinstance(kind, str) and kind not in ANATOMIES:
-        raise InputError(f"an anatomy among {', '.join(ANATOMIES)} needed, found {kind}")
-    return ANATOMIES[kind]() if isinstance(kind, str) else next(iter(PRESETS.values())).anatomy
+    if not isinstance(configuration, Mapping):
+        raise InputError("the record of a registration with its configuration needed, another found")
+    if "anatomy" not in configuration:
+        return next(iter(PRESETS.values())).anatomy
+    anatomy: Anatomy = filled("anatomy", configuration["anatomy"])
+    return anatomy
 
 
 def value_outside(transform: Path, volume: Volume) -> float:
     """What a volume that is warped by a transform holds beyond its border.
 
-    As the anatomy has it that the record beside the transform names; without a record the volume's smallest value.
+    As the anatomy has it that the record beside the transform tells; without a record the volume's smallest value.
+    Raises InputError where there is a record that cannot be used.
     """
     record = read_record(transform.parent)
-    return float(volume.data.min()) if record is None else anatomy_of(record).value_outside(volume)
+    if record is None:
+        return float(volume.data.min())
+    try:
+        return anatomy_of(record).value_outside(volume)
+    except InputError as error:
+        raise InputError(f"{transform.parent / RECORD}: {error}") from error
 
 
 def is_same(found: Mapping[str, Any] | None, record: Mapping[str, Any]) -> bool:
