@@ -8,6 +8,7 @@ with its components along x, y and z of the patient, whatever the axes of the gr
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -21,6 +22,7 @@ from graphreg.core.settings import Settings, require
 class Gradients(Settings):
     """Features. Raises InputError where a number is out of range."""
 
+    channels: ClassVar[int] = 3
     sigma_mm: float = 1.0  # smoothing beforehand; 0 leaves the image as it is
     noise: float = 10.0  # slope in intensities per mm that counts for little
 

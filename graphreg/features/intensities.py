@@ -6,6 +6,7 @@ so that a mean squared difference of one is a difference by the contrast.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -17,6 +18,7 @@ from graphreg.core.settings import Settings, require
 class Intensities(Settings):
     """Features. Raises InputError where a number is out of range."""
 
+    channels: ClassVar[int] = 1
     contrast: float = 100.0  # difference of intensities that counts as one
 
     def check(self) -> None:

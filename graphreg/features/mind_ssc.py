@@ -8,6 +8,7 @@ right angle to each other, d(n1, n2), turned into exp(-(d - min d) / v), where v
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -45,6 +46,7 @@ STEPS_AND_STARTS = _read_from()
 class MindSSC(Settings):
     """Shape of the descriptor. Raises InputError where a number is out of range."""
 
+    channels: ClassVar[int] = len(PAIRS)
     dilation_mm: float = 1.5  # distance of the six neighbours, rounded to voxels
     radius_mm: float = 1.5  # half-width of the compared patches, rounded to voxels
 

@@ -7,6 +7,7 @@ brighter than what is around them.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -19,6 +20,7 @@ from graphreg.core.settings import Settings, require
 class NormalisedIntensities(Settings):
     """The window. Raises InputError where a number is out of range."""
 
+    channels: ClassVar[int] = 1
     window_mm: float = 3.0  # standard deviation
     noise: float = 10.0  # spread of intensities that counts for little
 

@@ -25,6 +25,7 @@ from graphreg.runtime.chunks import single_thread
 
 MARGIN = 2  # steps of the control lattice around the keypoints; beyond them the border value goes on
 MOST_CONTROLS = 2_000_000
+DESIGN = 2 * 64 * 12  # bytes per keypoint: weights of 64 control points and which they are, by rows and by columns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,10 @@ class BSpline(Settings):
     def check(self) -> None:
         fine = self.control_mm > 0 and self.smoothness > 0
         require(fine, "b_spline needs control_mm and smoothness above 0", (self.control_mm, self.smoothness))
+
+    def least_bytes(self, keypoints: float) -> float:
+        """Memory that so many keypoints take at least."""
+        return DESIGN * keypoints
 
     def __call__(self, displacements: Displacements, grid: Grid) -> DenseField:
         """Displacement at every voxel of a grid; fitted on the CPU in float64, whatever the device.

@@ -24,6 +24,7 @@ from graphreg.runtime.chunks import rows, single_thread
 
 NEAR = 3  # steps of the lattice from a knot within which every point of it is evaluated
 BLOCK = 8  # points of a lattice along each axis that are evaluated together
+SYSTEM = 24  # bytes per pair of keypoints: the equations, what is left of them across the plane, and the factor
 
 Spline = Callable[[Tensor], Tensor]  # points (M, 3) in mm to displacements (M, 3) in mm
 
@@ -39,6 +40,10 @@ class ThinPlate(Settings):
         if not (self.smoothness_mm >= 0 and self.lattice_mm >= 0):
             need = "spline needs smoothness_mm and lattice_mm of at least 0"
             raise InputError(f"{need}, got {self.smoothness_mm} and {self.lattice_mm}")
+
+    def least_bytes(self, keypoints: float) -> float:
+        """Memory that so many keypoints take at least."""
+        return SYSTEM * keypoints**2
 
     def __call__(self, displacements: Displacements, grid: Grid) -> DenseField:
         """Displacement at every voxel of a grid.

@@ -3,9 +3,13 @@
 Most of it are the images, and at each level the features of both on its grid around their regions. How large those are
 is not known yet: the smallest that the anatomy knows are the least that there will be. What is refused could not have
 been done.
+
+What fills a role may tell what it costs: features by their number of ``channels``, an interpolator by a method
+``least_bytes`` of the number of keypoints. Of what does not tell it, the least is taken.
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 
@@ -21,9 +25,9 @@ from graphreg.sampling import Foerstner, Uniform
 Triple = tuple[float, float, float]
 
 READ, KEPT, CUT = 4, 5, 4  # bytes per voxel of an image: read (one of two twice); with its mask; cut to the window
-LEVEL = 140  # bytes per voxel of a level: features of both images, those of the moving one once more, and images
+SEEN = 8  # bytes per voxel of a level: both images
+CHANNEL = 11  # and of each channel: features of both images, most of those of the moving one once more
 LABEL = 12  # bytes per displacement of a keypoint
-KNOTS = 24  # bytes per pair of keypoints, of the system of the spline
 SPARSE_MM3 = 4000.0  # of that box, at most, for every distinctive point that is found where very many are wanted
 
 
@@ -63,7 +67,19 @@ def _share(image: Extent, region_mm: Triple) -> float:
 def _level_bytes(level: LevelConfig, box_mm: tuple[float, ...]) -> float:
     voxels = math.prod((size + 2 * MARGIN_MM) / level.spacing_mm for size in box_mm)
     count = _keypoints(level, box_mm)
-    return max(LEVEL * voxels, KNOTS * count**2) + LABEL * count * _labels(level)
+    images = (SEEN + CHANNEL * _channels(level)) * voxels
+    return max(images, _interpolator_bytes(level, count)) + LABEL * count * _labels(level)
+
+
+def _channels(level: LevelConfig) -> int:
+    """Of the features: as many for either image, and one at least."""
+    told = (getattr(features, "channels", 1) for features in (level.features, level.moving_features))
+    return max(told)
+
+
+def _interpolator_bytes(level: LevelConfig, count: float) -> float:
+    tell: Callable[[float], float] | None = getattr(level.interpolator, "least_bytes", None)
+    return tell(count) if tell else 0.0
 
 
 def _keypoints(level: LevelConfig, box_mm: tuple[float, ...]) -> float:

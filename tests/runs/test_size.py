@@ -8,14 +8,16 @@ import pytest
 import SimpleITK as sitk
 import torch
 from support.dicom import SLICES, dicom
-from support.problems import OBLIQUE, SMALL, placed_grid, present
+from support.problems import OBLIQUE, SMALL, noise, placed_grid, present
 from support.program import FAST, LINUX, SETTINGS, load, one_line, scans_of
 
 from graphreg.cli import main
-from graphreg.config import override
+from graphreg.config import LevelConfig, override
 from graphreg.core.grid import Grid
 from graphreg.core.records import ImagePair, Volume
 from graphreg.core.resampling import identity, resample, resample_mask
+from graphreg.features import FEATURES, Gradients, Intensities, MindSSC
+from graphreg.interpolation import BSpline, ThinPlate
 from graphreg.io import write_volume
 from graphreg.io.extents import Extent, read_extent
 from graphreg.matching import DisplacementSearch
@@ -134,6 +136,33 @@ def test_memory_grows_with_images_grids_keypoints_and_labels():
     assert all(value > usual for value in larger.values())
     assert needed_bytes(chest, chest, settings, on_gpu=True) <= usual
     assert usual < needed_bytes(chest, Extent(10**7, (320.0, 320.0, math.inf)), settings) + 10**8
+
+
+@pytest.mark.parametrize(
+    ("features", "interpolator", "needed"),
+    [
+        (MindSSC(), ThinPlate(), 24 * 1000**2),
+        (MindSSC(), BSpline(), 140 * 50**3),
+        (Gradients(), BSpline(), (8 + 3 * 11) * 50**3),
+        (Intensities(), BSpline(), (8 + 11) * 50**3),
+        (print, print, (8 + 11) * 50**3),  # of one's own, which tell nothing
+    ],
+)
+def test_memory_is_that_of_the_features_and_the_interpolator_there_are(features, interpolator, needed):
+    # 80 mm and 10 on either side are 50 voxels of 2 mm; 17 displacements along each axis
+    sampler, matcher = Uniform(count=1000), DisplacementSearch(radius_mm=16.0, step_mm=2.0)
+    level = LevelConfig(name="one", spacing_mm=2.0, sampler=sampler, matcher=matcher)
+    level = replace(level, features=features, interpolator=interpolator)
+    nothing = Extent(0, (80.0, 80.0, 80.0))
+    found = needed_bytes(nothing, nothing, replace(preset("fast"), levels=(level,)), region_mm=(80.0, 80.0, 80.0))
+    assert found == needed + 12 * 1000 * 17**3
+
+
+@pytest.mark.parametrize("make", FEATURES.values(), ids=list(FEATURES))
+def test_features_have_as_many_channels_as_they_tell(make, generator):
+    volume = noise(Grid((12, 12, 12), (2.0, 2.0, 2.0)), generator)
+    features = make()
+    assert features.channels == len(features(volume, volume.data > 0).data)
 
 
 def test_images_that_memory_cannot_hold_are_refused_in_one_line_before_they_are_read(command, monkeypatch, capsys):
