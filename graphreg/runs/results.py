@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from graphreg.core.errors import PathInput
 from graphreg.core.records import DenseField, Displacements, Volume
 from graphreg.io.files import atomic_path
@@ -19,7 +21,7 @@ from graphreg.io.transforms import write_transform
 TRANSFORM, WARPED, KEYPOINTS, RECORD = "transform.h5", "warped.nii.gz", "keypoints.csv", "registration.json"
 INVERSE = "inverse_transform.h5"  # of symmetric registrations
 NAMES = (TRANSFORM, INVERSE, WARPED, KEYPOINTS, RECORD)  # in the order in which they come to their place
-VECTOR, VOXEL = 24, 2  # bytes of a transform and of an image before it is packed
+VECTOR = 24  # bytes per voxel of a transform before it is packed
 COMPLETE = ".complete"  # folder with a new result that is not yet in its place
 
 
@@ -33,7 +35,7 @@ def write_result(
 ) -> None:
     """The files of a result, in place of an earlier one once all of them are complete."""
     motions = (field, inverse) if inverse else (field,)
-    _require_room(folder, sum(VECTOR * motion.grid.voxels for motion in motions) + VOXEL * warped.grid.voxels)
+    _require_room(folder, sum(VECTOR * motion.grid.voxels for motion in motions) + _image_bytes(warped))
     with atomic_path(Path(folder) / COMPLETE) as new:
         new.mkdir()
         with ThreadPoolExecutor() as pool:  # the image is packed while ITK writes the transforms
@@ -49,6 +51,11 @@ def write_result(
         settle(folder)
     finally:  # Ctrl-C in between does not stop it
         settle(folder)
+
+
+def _image_bytes(volume: Volume) -> int:
+    """Of an image before it is packed, in the type that it is stored in."""
+    return volume.grid.voxels * np.dtype(volume.stored or "float32").itemsize
 
 
 def _require_room(folder: PathInput, size: int) -> None:

@@ -2,6 +2,9 @@ import hashlib
 import math
 import os
 import time
+from contextlib import nullcontext
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import SimpleITK as sitk
@@ -80,6 +83,17 @@ def test_an_earlier_result_stays_whole_where_a_new_one_cannot_be_written(tmp_pat
     with pytest.raises(OSError, match="No space"):
         write_result(tmp_path, result[0], result[1], result[2], {"b": 2})
     assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize(("stored", "size"), [("uint8", 1), ("int16", 2), (None, 4), ("float64", 8)])
+def test_room_is_asked_for_the_voxels_as_they_are_stored(tmp_path, result, monkeypatch, stored, size):
+    field, warped, *others = result
+    needed = 3 * 8 * field.grid.voxels + size * warped.grid.voxels
+    for free in (needed - 1, needed):
+        monkeypatch.setattr("shutil.disk_usage", lambda _, free=free: SimpleNamespace(free=free))
+        with pytest.raises(OSError, match="No space") if free < needed else nullcontext():
+            write_result(tmp_path, field, replace(warped, stored=stored), *others)
+    assert is_whole(tmp_path)
 
 
 def test_json_has_null_in_place_of_what_it_cannot_hold(tmp_path):
