@@ -14,7 +14,7 @@ from graphreg.anatomy import Anatomy
 from graphreg.anatomy.doubts import Doubt
 from graphreg.config import LevelConfig, RegistrationConfig
 from graphreg.core.affine import Affine
-from graphreg.core.errors import InputError, blaming
+from graphreg.core.errors import InputError, blaming, exchanged
 from graphreg.core.estimate import Estimate, Trace
 from graphreg.core.fields import compose
 from graphreg.core.figures import Quality
@@ -147,8 +147,9 @@ def _register(pair: ImagePair, config: RegistrationConfig, monitor: Monitor, see
     estimate, traces = estimate_motion(prepared, config, monitor, seed)
     field, backward, apart_mm = estimate.motion, None, None
     if config.symmetric:
-        swapped = prealign((subjects[1], subjects[0]), config, monitor)
-        backward = estimate_motion(swapped, config, monitor, seed)[0].motion
+        with exchanged():
+            swapped = prealign((subjects[1], subjects[0]), config, monitor)
+            backward = estimate_motion(swapped, config, monitor, seed)[0].motion
         apart_mm = float(inconsistency_mm(field, backward, prepared.fixed_mask, prepared.fixed_grid).mean())
         field = inverse_consistent(field, backward)
     with monitor.stage("unfolding"):

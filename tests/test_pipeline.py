@@ -285,11 +285,14 @@ def test_of_several_gpus_one_is_named_by_its_number(monkeypatch):
             choose_device(name)
 
 
-def test_a_mask_without_fifty_keypoints_is_refused_with_the_name_of_the_image(phantom):
-    tiny = torch.zeros_like(phantom.pair.fixed_mask)
-    tiny[40:45, 40:45, 40:45] = True
-    with pytest.raises(ValueError, match="fixed image: .*At least 50 keypoints"):
-        register(replace(phantom.pair, fixed_mask=tiny), config=QUICK)
+@pytest.mark.parametrize(("side", "symmetric"), [("fixed", False), ("fixed", True), ("moving", True)])
+def test_a_mask_without_fifty_keypoints_is_refused_with_the_name_of_the_image(phantom, side, symmetric):
+    lungs = getattr(phantom.pair, f"{side}_mask")
+    z, y, x = lungs.nonzero()[int(lungs.sum()) // 2].tolist()
+    tiny = torch.zeros_like(lungs)
+    tiny[z - 2 : z + 3, y - 2 : y + 3, x - 2 : x + 3] = True
+    with pytest.raises(ValueError, match=f"{side} image: .*At least 50 keypoints"):
+        register(replace(phantom.pair, **{f"{side}_mask": tiny}), config=replace(QUICK, symmetric=symmetric))
 
 
 def test_an_image_without_lungs_is_refused_with_its_name(phantom):

@@ -38,6 +38,16 @@ def blaming(image: str) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def exchanged() -> Iterator[None]:
+    """In the block the images of the pair have changed places: input errors about one are about the other outside."""
+    try:
+        yield
+    except InputError as error:
+        error.image = {"fixed": "moving", "moving": "fixed"}.get(error.image or "")
+        raise
+
+
 def unsuitable(path: PathInput, need: str, found: str) -> InputError:
     """The error that names a file, what was needed and what was found."""
     return InputError(f"{path}: {need} needed, {found} found")
