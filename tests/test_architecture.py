@@ -58,9 +58,12 @@ def test_the_root_holds_the_front_page_and_the_pipeline_alone():
     assert {path.stem for path in PACKAGE.glob("*.py")} == {"__init__", "__main__", "pipeline"}
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if not lies_in(name, OF_ORGANS)])
+TEMPLATES = {path.name: path for path in PACKAGE.rglob("*.j2")}
+
+
+@pytest.mark.parametrize("name", [*(name for name in FILES if not lies_in(name, OF_ORGANS)), *TEMPLATES])
 def test_words_of_one_organ_stand_with_that_organ(name):
-    text = FILES[name].read_text(encoding="utf-8")
+    text = (FILES | TEMPLATES)[name].read_text(encoding="utf-8")
     assert not re.findall(r"(?i:lung)|(?<![A-Za-z])(?:HU|CTs?)(?![A-Za-z])|_hu\b|\bhu_", text)
 
 

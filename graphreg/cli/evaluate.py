@@ -22,7 +22,7 @@ MovingImage = Annotated[
     typer.Option("--moving", metavar="MOVING", help="Its grid gives the snapped error: rounded to whole voxels."),
 ]
 Mask = Annotated[
-    Path | None, typer.Option("--fixed-mask", metavar="FILE", help="Lungs of FIXED: folding and SDlogJ inside them.")
+    Path | None, typer.Option("--fixed-mask", metavar="FILE", help="Region of FIXED: folding and SDlogJ inside it.")
 ]
 FixedLabels = Annotated[
     Path | None, typer.Option("--fixed-labels", metavar="FILE", help="Whole numbers on the grid of the fixed image.")

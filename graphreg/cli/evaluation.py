@@ -1,4 +1,4 @@
-"""What ``graphreg evaluate`` measures: errors of landmarks, regularity in the lungs, overlap of labels."""
+"""What ``graphreg evaluate`` measures: errors of landmarks, regularity in the region, overlap of labels."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -70,7 +70,7 @@ class Evaluation:
         return errors
 
     def _regularity(self, field: DenseField) -> dict[str, Any]:
-        """Figures of the Jacobian in the lungs, where they are given."""
+        """Figures of the Jacobian in the region, where it is given."""
         if not self.fixed_mask:
             return {}
         image = self.fixed or self.fixed_mask
@@ -96,6 +96,6 @@ def _lines(regularity: dict[str, Any]) -> list[str]:
     if not regularity:
         return []
     return [
-        f"in the lungs: folding {regularity['folding_percent']:.3f} %, SDlogJ {regularity['sdlogj']:.3f}, "
+        f"in the mask: folding {regularity['folding_percent']:.3f} %, SDlogJ {regularity['sdlogj']:.3f}, "
         f"mean Jacobian {regularity['mean_jacobian']:.3f}"
     ]

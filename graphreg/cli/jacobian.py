@@ -16,7 +16,7 @@ def jacobian(
     transform: options.Transform,
     out: options.OutMaps,
     fixed: options.FixedOfMaps,
-    fixed_mask: options.FixedMask = None,
+    fixed_mask: options.FixedLungs = None,
     moving_mask: MovingLungs = None,
     labels: options.Regions = None,
     smoothing_mm: options.Smoothing = 0.0,

@@ -20,16 +20,16 @@ def finite(value: float) -> float:
     return value
 
 
-Fixed = Annotated[Path, typer.Argument(metavar="FIXED", help=f"{IMAGE}, in HU.")]
+Fixed = Annotated[Path, typer.Argument(metavar="FIXED", help=f"{IMAGE}; lungs in HU.")]
 Moving = Annotated[Path, typer.Argument(metavar="MOVING", help="The scan to bring onto FIXED; formats as for FIXED.")]
 Transform = Annotated[Path, typer.Argument(metavar="TRANSFORM", help="transform.h5 as 'graphreg register' writes it.")]
 
 OutFolder = Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="Folder for the result.")]
 FixedMask = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Lungs of FIXED (not zero), on its grid; else found automatically.")
+    Path | None, typer.Option(metavar="FILE", help="Region of FIXED (not zero), on its grid; else found automatically.")
 ]
 MovingMask = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Lungs of MOVING, on its grid; else found automatically.")
+    Path | None, typer.Option(metavar="FILE", help="Region of MOVING, on its grid; else found automatically.")
 ]
 Preset = Annotated[str, typer.Option(metavar="NAME", help=f"Settings to start from: {', '.join(PRESETS)}.")]
 Config = Annotated[
@@ -67,9 +67,15 @@ Debug = Annotated[
     bool, typer.Option("--debug", callback=note_debug, is_eager=True, help="Show the traceback of an error.")
 ]
 
-# of the verbs that write maps
+# of the verbs that write maps, which are of lungs
 OutMaps = Annotated[Path, typer.Option("-o", "--out", metavar="FOLDER", help="Folder for the maps.")]
 FixedOfMaps = Annotated[Path, typer.Option(metavar="FIXED", help=f"The fixed image: {IMAGE}, in HU.")]
+FixedLungs = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Lungs of FIXED (not zero), on its grid; else found automatically.")
+]
+MovingLungs = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Lungs of MOVING, on its grid; else found automatically.")
+]
 Regions = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Whole numbers on the grid of FIXED: a row of regions.csv each.")
 ]

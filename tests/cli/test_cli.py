@@ -536,7 +536,7 @@ def test_evaluate_gives_the_errors_worked_out_by_hand(shift, tmp_path, capsys):
     rows = capsys.readouterr().out.splitlines()
     assert rows[1].split() == ["before", "4.87", "1.80", "5.00", "5.80", "6.44", "6.60", "33.3", "%"]
     assert rows[2].split() == ["after", "2.53", "2.20", "3.60", "3.80", "3.96", "4.00", "0.0", "%"]
-    assert rows[5] == "in the lungs: folding 0.000 %, SDlogJ 0.000, mean Jacobian 1.000"
+    assert rows[5] == "in the mask: folding 0.000 %, SDlogJ 0.000, mean Jacobian 1.000"
     figures = load(tmp_path / "e.json")
     assert figures["tre"]["before"]["mean_mm"] == pytest.approx((5 + 6.6 + 3) / 3, abs=1e-5)
     # in voxels of 1 x 2 x 3 mm the errors are 2 in y, 3.6 in x and none: 4, 4 and 0 mm

@@ -34,7 +34,7 @@ class Case:
     published_identity_mm: float | None = None  # mean distance of the first set of landmarks before any registration
 
     def read(self) -> ImagePair:
-        """Both scans in HU and the masks there are. Raises InputError."""
+        """Both images and the masks there are. Raises InputError."""
         return read_pair(*(self.inputs[side] for side in SIDES), *(self.inputs.get(f"{side}_mask") for side in SIDES))
 
     def grids(self) -> tuple[Grid, Grid]:
