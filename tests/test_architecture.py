@@ -54,6 +54,11 @@ def test_files_and_functions_stay_small(name):
     assert not [f.name for f in functions if (f.end_lineno or 10**6) - f.lineno + 1 > 40]
 
 
+def test_images_are_sampled_in_one_place_and_cubes_in_another():
+    calling = {name for name, path in FILES.items() if ".grid_sample(" in path.read_text(encoding="utf-8")}
+    assert calling == {"core.grid", "core.cubes"}
+
+
 def test_the_root_holds_the_front_page_and_the_pipeline_alone():
     assert {path.stem for path in PACKAGE.glob("*.py")} == {"__init__", "__main__", "pipeline"}
 

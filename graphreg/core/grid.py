@@ -1,7 +1,8 @@
 """Where voxels sit: index <-> millimetres <-> sampler.
 
-The only file that flips an axis or knows ``align_corners``. Points are (x, y, z) in LPS millimetres, arrays are
-(D, H, W) = (z, y, x), and the centre of voxel (0, 0, 0) lies at ``origin_mm``, as in ITK.
+The only file that knows how the one becomes the other: whoever wants millimetres asks a grid for them. Points are
+(x, y, z) in LPS millimetres, arrays are (D, H, W) = (z, y, x), and the centre of voxel (0, 0, 0) lies at ``origin_mm``,
+as in ITK.
 """
 
 import math

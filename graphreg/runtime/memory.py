@@ -1,4 +1,4 @@
-"""How much memory there is, and what the process does with what it has freed."""
+"""How much memory there is, and how the count of the highest is begun anew."""
 
 import ctypes
 import math
