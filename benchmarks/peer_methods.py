@@ -1,4 +1,4 @@
-"""The peers, each in a published lung setting: two scans and their lung masks to a field.
+"""The peers, each in a published lung setting or near one: two scans and their lung masks to a field.
 
 Run by ``peers.py`` as a process of its own, ``peer_methods.py METHOD PAIR OUT [--no-masks]``; writes OUT/transform.h5.
 Each has a file ``peer_*.py`` with its settings and their source, and imports its package in the one function that needs

@@ -51,7 +51,8 @@ QUICK = "".join(
     for name in ("wide", "coarse", "middle")
 )
 COPY, MATRIX = "memory, copy", "matrix product, float32"  # as runtime_work.py calls them
-STAGES = ("mask", "alignment", "keypoints", "descriptors", "cost volume", "graph", "regulariser", "spline", "quality")
+LEVELS = ("keypoints", "descriptors", "cost volume", "graph", "regulariser", "spline")
+STAGES = ("mask", "alignment", *LEVELS, "refinement", "unfolding", "quality")
 
 
 @dataclass(frozen=True)
