@@ -8,6 +8,7 @@ from os import PathLike
 PathInput = str | PathLike[str]
 
 ALLOCATORS = ("can't allocate memory", "not enough memory", "Failed to allocate memory", "bad_alloc")  # torch, ITK, C++
+SPEECHLESS = "error return without exception set"  # of CPython, where not even the error found room
 LOADER = "failed to map segment"  # of a library that does not fit, which ends in ImportError, of torch's in OSError
 
 
@@ -54,9 +55,11 @@ def unsuitable(path: PathInput, need: str, found: str) -> InputError:
 
 
 def lacks_memory(error: BaseException) -> bool:
-    """Whether an error says that there was not enough memory, which torch and ITK tell in words alone."""
+    """Whether an error says that there was not enough memory, which torch, ITK and Python tell in words alone."""
     if isinstance(error, ImportError | OSError):
         return LOADER in str(error) or getattr(error, "errno", None) == ENOMEM
+    if isinstance(error, SystemError):
+        return SPEECHLESS in str(error)
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and any(words in str(error) for words in ALLOCATORS)
     )

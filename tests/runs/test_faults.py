@@ -19,6 +19,7 @@ from support.program import ENVIRONMENT, LINUX, ROOT, SETTINGS, SUPPORTED, conte
 
 from graphreg.cli import main, phantom_files
 from graphreg.cli.console import Terminated, ending_in_order
+from graphreg.core.errors import lacks_memory
 from graphreg.core.records import Volume
 from graphreg.io import InputError, write_volume
 from graphreg.io.files import sweep
@@ -380,6 +381,11 @@ def test_handlers_of_the_caller_are_given_back(capsys):
 
 
 # memory
+
+
+def test_python_lacks_memory_where_it_has_none_left_to_say_so():
+    assert lacks_memory(SystemError("error return without exception set"))
+    assert not lacks_memory(SystemError("bad argument to internal function"))
 
 
 STARVING = """
