@@ -31,7 +31,8 @@ def _moved(motion: Motion, grid: Grid, points_mm: Tensor, slab: slice) -> Tensor
     if not isinstance(motion, DenseField) or not same_axes(motion.grid, grid):
         return motion(points_mm)
     part = grid.cropped((slab.start, 0, 0), (points_mm.shape[0], points_mm.shape[1], points_mm.shape[2]))
-    return points_mm + transfer(motion.displacement_mm, motion.grid, part, (linear,) * 3).movedim(0, -1)
+    shift_mm = transfer(motion.displacement_mm, motion.grid, part, (linear,) * 3).movedim(0, -1)
+    return points_mm + shift_mm.to(points_mm.device)
 
 
 def _in_place(volume: Volume, grid: Grid, outside: float | None) -> Tensor:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import ndimage
-from support.problems import LARGER, MATRIX, OBLIQUE, OFFSET_MM, noise, smooth_noise, stored_otherwise
+from support.problems import LARGER, MATRIX, OBLIQUE, OFFSET_MM, affine_field, noise, smooth_noise, stored_otherwise
 
 from graphreg.core.grid import Grid
 from graphreg.core.intensities import IntensityWindow
@@ -16,6 +16,12 @@ from graphreg.core.resampling import crop, identity, prepare, resample, resample
 
 def pushed(points_mm):
     return points_mm + points_mm.new_tensor([3.0, -4.0, 5.0])
+
+
+def test_an_image_is_seen_where_it_is_through_a_field_on_any_device(device, generator):
+    volume, field = noise(LARGER, generator), affine_field(OBLIQUE, MATRIX, OFFSET_MM)
+    seen = resample(volume, OBLIQUE, DenseField(OBLIQUE, field.displacement_mm.to(device))).data
+    assert torch.equal(seen, resample(volume, OBLIQUE, field).data)
 
 
 def test_the_value_at_the_moved_point_is_taken():
