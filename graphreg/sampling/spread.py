@@ -27,6 +27,17 @@ def require_mask(mask: Tensor, grid: Grid) -> None:
         raise ValueError(f"A keypoint mask must be bool {grid.shape}, got {mask.dtype} {tuple(mask.shape)}")
 
 
+def one_of_each_share(total: int, count: int) -> Tensor:
+    """Indices (count,) below a total, ascending, one by chance of each of equal shares, always the same ones.
+
+    All of them where the count exceeds the total.
+    """
+    count = min(count, total)
+    borders = torch.arange(count + 1) * total // count
+    place = torch.rand(count, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return borders[:-1] + (place * borders.diff()).long()
+
+
 def farthest_points(points_mm: Tensor, count: int, first: int = 0) -> Tensor:
     """Indices (count,) of points (N, 3), each the farthest from all chosen before it; all N where count exceeds it.
 

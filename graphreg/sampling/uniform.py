@@ -1,7 +1,8 @@
 """Stage 1: points anywhere in the mask, distinctive or not.  Volume, mask -> Keypoints
 
-Voxels of the mask, thinned by farthest points to a wanted count: evenly spread whatever the image shows. The baseline
-of every sampler that looks at the image.
+Voxels of the mask, thinned by farthest points to a wanted count: evenly spread whatever the image shows. Where they are
+many, one of each of equal shares is looked at, drawn by chance with a fixed seed: every n-th one would lie in planes
+where n divides the length of a row. The baseline of every sampler that looks at the image.
 """
 
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from graphreg.core.records import Keypoints, Volume
 from graphreg.core.settings import Settings, require
-from graphreg.sampling.spread import MINIMUM, farthest_points, require_enough, require_mask
+from graphreg.sampling.spread import MINIMUM, farthest_points, one_of_each_share, require_enough, require_mask
 
 CANDIDATES = 20  # times as many voxels as keypoints are looked at
 
@@ -34,6 +35,6 @@ class Uniform(Settings):
         require_mask(mask, volume.grid)
         index = mask.nonzero()
         require_enough(len(index))
-        index = index[:: max(len(index) // (CANDIDATES * self.count), 1)]  # in the order of the array
+        index = index[one_of_each_share(len(index), CANDIDATES * self.count).to(index.device)]
         points_mm = volume.grid.to_mm(index.double()).to(volume.data)
         return Keypoints(points_mm[farthest_points(points_mm, self.count)])

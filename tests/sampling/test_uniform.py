@@ -1,4 +1,4 @@
-"""Evenly spread voxels: what the uniform way of the Förstner sampler gave, and how even they are."""
+"""Evenly spread voxels: which there are to choose from, and how even they are."""
 
 import pytest
 import torch
@@ -7,17 +7,29 @@ from support.problems import LARGER, OBLIQUE, noise, smooth_noise
 from graphreg.core.errors import InputError
 from graphreg.core.grid import Grid
 from graphreg.core.records import Volume
-from graphreg.sampling.spread import farthest_points
+from graphreg.sampling.spread import farthest_points, one_of_each_share
 from graphreg.sampling.uniform import Uniform
 
 
-def test_keypoints_are_the_farthest_of_every_so_manieth_voxel_of_the_mask(generator):
-    # 22 * 23 * 24 = 12144 voxels, 20 * 60 = 1200 of which are looked at: every tenth
+def test_keypoints_are_the_farthest_of_one_voxel_of_each_share_of_the_mask(generator):
+    # 22 * 23 * 24 = 12144 voxels, 20 * 60 = 1200 of which are looked at
     volume = smooth_noise(LARGER, generator)
     found = Uniform(count=60)(volume, torch.ones(LARGER.shape, dtype=torch.bool))
     size = torch.tensor(LARGER.shape)
-    tenth = LARGER.to_mm(torch.cartesian_prod(*map(torch.arange, size)).double()[::10])
-    assert torch.equal(found.points_mm, tenth[farthest_points(tenth, 60)])
+    voxels = LARGER.to_mm(torch.cartesian_prod(*map(torch.arange, size)).double())
+    some = voxels[one_of_each_share(12144, 1200)]
+    assert torch.equal(found.points_mm, some[farthest_points(some, 60)])
+
+
+def test_keypoints_lie_at_all_places_of_a_row_where_the_number_of_shares_divides_its_length():
+    # 40^3 voxels, 1600 of which are looked at: every 40th would be the first of its row
+    grid = Grid((40, 40, 40), (1.0, 1.0, 1.0))
+    mask = torch.ones(grid.shape, dtype=torch.bool)
+    found = Uniform(count=80)(Volume(grid, torch.zeros(grid.shape)), mask).points_mm
+    # along each axis a tenth of the whole holds no more than a quarter of the keypoints, and each quarter a tenth
+    for place in found.T:
+        assert torch.histc(place, 10, -0.5, 39.5).max() <= 20
+        assert torch.histc(place, 4, -0.5, 39.5).min() >= 8
 
 
 def test_keypoints_are_the_same_whatever_the_image_shows(generator):
