@@ -64,8 +64,8 @@ class Volume:
         return foreign.to_sitk(self.grid, foreign.storable(self.data, self.stored))
 
     def to_numpy(self) -> foreign.Numbers:
-        """The intensities (D, H, W), floats."""
-        return self.data.detach().cpu().numpy()
+        """A copy of the intensities (D, H, W), floats."""
+        return self.data.detach().cpu().numpy().copy()
 
     def within(self, mask: Tensor) -> Tensor:
         """Values (N,) of the voxels in a mask (D, H, W) bool, in its order.

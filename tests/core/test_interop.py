@@ -94,7 +94,7 @@ def test_an_array_has_the_axes_z_y_x_and_its_geometry_x_y_z():
     volume = Volume.from_numpy(array, (0.5, 2, 3), origin=(1, 2, 3), direction=turned)
     assert volume.grid.to_mm(torch.tensor([1.0, 1.0, 1.0])).tolist() == [1 + 3, 2 - 0.5, 3 + 2]
     assert volume.stored == "float64" and np.array_equal(volume.to_numpy(), array)
-    array[0] = 7
+    volume.to_numpy()[0] = array[0] = 7
     assert volume.data[0, 0, 0] == 0  # in memory of its own
     plain = Volume.from_numpy(array.astype(bool), tuple(np.array([1, 1, 2], np.int64)))
     assert plain.grid == Grid((2, 3, 4), (1.0, 1.0, 2.0)) and plain.stored == "uint8"
