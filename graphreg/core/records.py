@@ -21,6 +21,12 @@ def _require(condition: bool, need: str, got: object) -> None:
         raise ValueError(f"{need}, got {got}")
 
 
+def _require_mask(mask: Tensor, grid: Grid, name: str) -> None:
+    _require(mask.dtype == torch.bool, f"{name} must be boolean", mask.dtype)
+    _require(tuple(mask.shape) == grid.shape, f"{name} must be {grid.shape}", tuple(mask.shape))
+    _require(bool(mask.any()), f"{name} must hold at least one voxel", "an empty mask")
+
+
 def _require_points(points_mm: Tensor, name: str) -> None:
     shape = tuple(points_mm.shape)
     _require(points_mm.ndim == 2 and shape[1] == 3, f"{name} must be (N, 3) in mm (x, y, z)", shape)
@@ -84,6 +90,9 @@ class Subject:
     image: Volume
     mask: Tensor  # (D, H, W) bool on its grid, at least one voxel
 
+    def __post_init__(self) -> None:
+        _require_mask(self.mask, self.image.grid, "The mask")
+
 
 @dataclass(frozen=True, eq=False)
 class ImagePair:
@@ -97,10 +106,7 @@ class ImagePair:
     def __post_init__(self) -> None:
         for name, mask, volume in (("fixed", self.fixed_mask, self.fixed), ("moving", self.moving_mask, self.moving)):
             if mask is not None:
-                _require(mask.dtype == torch.bool, f"The {name} mask must be boolean", mask.dtype)
-                shape = tuple(mask.shape)
-                _require(shape == volume.grid.shape, f"The {name} mask must be {volume.grid.shape}", shape)
-                _require(bool(mask.any()), f"The {name} mask must hold at least one voxel", "an empty mask")
+                _require_mask(mask, volume.grid, f"The {name} mask")
 
 
 @dataclass(frozen=True, eq=False)

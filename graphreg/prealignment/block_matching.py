@@ -49,13 +49,12 @@ class BlockMatching(Settings):
         """The start, better. Raises InputError where there are too few blocks or those kept tell no such motion."""
         reach_mm = self.matcher.radius_mm
         grid = Grid.covering(mask_corners_mm(fixed.mask, fixed.image.grid), self.spacing_mm, reach_mm)
-        here = _seen(self._softened(fixed), grid, identity)
-        keypoints = self.sampler(here.image, here.mask)
-        features, weights = self.features(here.image, here.mask), here.mask.to(here.image.data)
+        here, mask = _seen(self._softened(fixed), grid, identity)
+        keypoints = self.sampler(here, mask)
+        features, weights = self.features(here, mask), mask.to(here.data)
         moving, motion = self._softened(moving), start
         for _ in range(self.rounds):
-            there = _seen(moving, grid, motion)
-            costs = self.matcher(features, self.features(there.image, there.mask), keypoints, weights)
+            costs = self.matcher(features, self.features(*_seen(moving, grid, motion)), keypoints, weights)
             points_mm, shifts_mm = keypoints.points_mm.cpu().double(), best_shifts_mm(costs).cpu().double()
             motion = motion @ trimmed(points_mm, points_mm + shifts_mm, self.motion, self.kept)
         return motion
@@ -66,10 +65,10 @@ class BlockMatching(Settings):
         return Subject(prepare(crop(subject.image, part), self.spacing_mm, WHOLE), subject.mask[part])
 
 
-def _seen(subject: Subject, grid: Grid, motion: Callable[[Tensor], Tensor]) -> Subject:
-    """A subject as it looks through a motion on a grid; its region may be empty there."""
+def _seen(subject: Subject, grid: Grid, motion: Callable[[Tensor], Tensor]) -> tuple[Volume, Tensor]:
+    """Image and region of a subject as they look through a motion on a grid; the region may be empty there."""
     image = resample(subject.image, grid, motion)
-    return Subject(Volume(grid, image.data), resample_mask(subject.mask, subject.image.grid, grid, motion))
+    return Volume(grid, image.data), resample_mask(subject.mask, subject.image.grid, grid, motion)
 
 
 def best_shifts_mm(costs: CostVolume) -> Tensor:

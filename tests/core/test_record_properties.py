@@ -20,6 +20,7 @@ from graphreg.core.records import (
     KeypointGraph,
     Keypoints,
     Landmarks,
+    Subject,
     Volume,
 )
 
@@ -71,7 +72,7 @@ def test_a_volume_holds_finite_floating_point_numbers_in_the_shape_of_its_grid(a
 @given(arrays(), arrays(), st.booleans())
 @example(torch.ones(2, 3, 4, dtype=torch.bool), torch.ones(2, 3, 4, dtype=torch.bool), False)
 @example(torch.zeros(2, 3, 4, dtype=torch.bool), torch.ones(2, 3, 4, dtype=torch.bool), False)
-def test_masks_of_a_pair_are_boolean_not_empty_and_each_on_its_own_image(one, other, absent):
+def test_masks_of_a_pair_and_of_a_subject_are_boolean_not_empty_and_each_on_its_own_image(one, other, absent):
     fixed, moving = Volume(CUBE, torch.zeros(2, 3, 4)), Volume(Grid((2, 4, 3), (1.0,) * 3), torch.zeros(2, 4, 3))
     other = None if absent else other.permute(0, 2, 1) if other.ndim == 3 else other
 
@@ -81,6 +82,7 @@ def test_masks_of_a_pair_are_boolean_not_empty_and_each_on_its_own_image(one, ot
         )
 
     agrees(made(lambda: ImagePair(fixed, moving, one, other)), fits(one, fixed) and fits(other, moving))
+    agrees(made(lambda: Subject(fixed, one)), fits(one, fixed))
 
 
 @given(arrays())
@@ -147,6 +149,7 @@ def test_displacements_come_with_a_confidence_above_zero_and_up_to_one(count, ve
 
 WHOLE = {
     Volume: lambda: Volume(CUBE, torch.zeros(CUBE.shape)),
+    Subject: lambda: Subject(Volume(CUBE, torch.zeros(CUBE.shape)), torch.ones(CUBE.shape) > 0),
     ImagePair: lambda: ImagePair(Volume(CUBE, torch.zeros(CUBE.shape)), Volume(CUBE, torch.ones(CUBE.shape))),
     FeatureVolume: lambda: FeatureVolume(CUBE, torch.zeros(5, *CUBE.shape)),
     Keypoints: lambda: keypoints(2),

@@ -128,6 +128,13 @@ def test_settings_out_of_range_are_refused():
             matching(**wrong)
 
 
+def test_a_region_that_is_not_seen_at_the_start_is_no_error(blobs):
+    fixed, moving = pair_of(blobs, Affine.identity())
+    mask = torch.zeros_like(moving.mask)
+    mask[0, 0, 0] = True  # at a corner, some 150 mm away
+    matching()(fixed, Subject(moving.image, mask), Affine.identity())
+
+
 def test_too_few_blocks_are_named(blobs):
     fixed, moving = pair_of(blobs, Affine.identity())
     with pytest.raises(InputError, match="At least 50 keypoints"):
