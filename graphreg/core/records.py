@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from graphreg.core import foreign
+from graphreg.core.errors import InputError
 from graphreg.core.grid import IDENTITY, Grid, Triple, sample
 
 Motion = Callable[[Tensor], Tensor]  # points (..., 3) mm of the fixed image -> (..., 3) mm of the moving image
@@ -120,6 +121,12 @@ class FeatureVolume:
         _require(self.data.ndim == 4, "Features must be (C, D, H, W)", tuple(self.data.shape))
         shape = tuple(self.data.shape[1:])
         _require(shape == self.grid.shape, f"Features must be (C, *{self.grid.shape})", tuple(self.data.shape))
+
+    def require_channels_of(self, moving: Self) -> None:
+        """Raise InputError unless those of the moving image have as many channels as these of the fixed one."""
+        counts = f"{len(self.data)} fixed and {len(moving.data)} moving"
+        if len(self.data) != len(moving.data):
+            raise InputError(f"features of both images must have the same number of channels, got {counts}")
 
 
 @dataclass(frozen=True, eq=False)

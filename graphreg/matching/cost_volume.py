@@ -58,9 +58,11 @@ class DisplacementSearch(Settings):
         with the fixed patch at p - d (corrField; Heinrich et al. 2015): they agree where motion is locally constant.
 
         Raises:
+            InputError: the features have different numbers of channels.
             ValueError: the grids or the weights differ in shape, or are not isotropic along the LPS axes.
         """
         _require_shared_lattice(fixed.grid, moving.grid)
+        fixed.require_channels_of(moving)
         weights = _weights(weights, fixed)
         costs = _correlate(fixed, moving, weights, keypoints, self)
         if not self.symmetric:

@@ -56,12 +56,14 @@ class FeatureDifference:
     """The objective. Parameters: (3, d, h, w) in mm on a control grid.
 
     ``weights`` (D, H, W) >= 0 on the grid of the features say how much a voxel counts; where they are 0, it does not.
-    Raises ValueError where features and weights differ in shape, InputError where no voxel counts.
+    Raises ValueError where features and weights differ in shape, InputError where the features have different numbers
+    of channels or no voxel counts.
     """
 
     def __init__(self, fixed: FeatureVolume, moving: FeatureVolume, weights: Tensor, config: Comparison = Comparison()):
-        if not (fixed.grid == moving.grid and fixed.data.shape == moving.data.shape):
+        if fixed.grid != moving.grid:
             raise ValueError(f"Both features need one grid, got {fixed.grid} and {moving.grid}")
+        fixed.require_channels_of(moving)
         need = f"Weights {fixed.grid.shape}, not all 0, needed"
         if tuple(weights.shape) != fixed.grid.shape:
             raise ValueError(f"{need}, got {tuple(weights.shape)}")

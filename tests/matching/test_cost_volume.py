@@ -1,12 +1,14 @@
 """Costs against plain loops; the sign and the axis of a true translation; what leaves the costs as they are."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
 from support.problems import smooth_noise
 
 from graphreg.core.cubes import label_grid
+from graphreg.core.errors import InputError
 from graphreg.core.grid import Grid
 from graphreg.core.records import FeatureVolume, Keypoints
 from graphreg.features.mind_ssc import MindSSC
@@ -216,6 +218,13 @@ def test_features_on_different_grids_are_refused(generator):
     other = Grid(GRID.shape, GRID.spacing_mm, (0.0, 0.0, 0.0))
     with pytest.raises(ValueError, match="one grid"):
         CONFIG(features(generator), features(generator, other), keypoints_at(INDICES))
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_features_of_different_numbers_of_channels_are_refused(generator, symmetric):
+    fixed, fewer = features(generator), FeatureVolume(GRID, features(generator).data[:3])
+    with pytest.raises(InputError, match="same number of channels, got 4 fixed and 3 moving"):
+        replace(CONFIG, symmetric=symmetric)(fixed, fewer, keypoints_at(INDICES))
 
 
 @pytest.mark.parametrize(

@@ -218,7 +218,7 @@ def test_linearised_features_see_what_interpolation_cannot():
     ("moving", "weights", "said"),
     [
         (waves(GRID.cropped((1, 0, 0), GRID.shape)), middle(GRID), "Both features need one grid"),
-        (FeatureVolume(GRID, waves(GRID).data[:3]), middle(GRID), "Both features need one grid"),
+        (FeatureVolume(GRID, waves(GRID).data[:3]), middle(GRID), "of channels, got 4 fixed and 3 moving"),
         (waves(GRID), middle(GRID)[1:], "Weights .17, 19, 21., not all 0, needed, got .16, 19, 21."),
         (waves(GRID), 0 * middle(GRID), "not all 0"),
     ],
