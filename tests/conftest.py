@@ -27,6 +27,12 @@ def generator() -> torch.Generator:
 
 
 @pytest.fixture
+def knots_mm(generator: torch.Generator) -> torch.Tensor:
+    """Points (60, 3) inside LARGER, without any order."""
+    return points_inside(LARGER, 60, generator)
+
+
+@pytest.fixture
 def result(generator: torch.Generator) -> tuple[DenseField, Volume, Displacements, dict[str, object]]:
     """Field, warped image, keypoints and record of a result."""
     points_mm = points_inside(OBLIQUE, 5, generator)

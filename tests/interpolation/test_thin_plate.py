@@ -7,24 +7,14 @@ import numpy as np
 import pytest
 import torch
 from scipy.interpolate import RBFInterpolator
-from support.problems import LARGER, MATRIX, OBLIQUE, OFFSET_MM, points_inside, stored_otherwise
+from support.problems import LARGER, MATRIX, OBLIQUE, OFFSET_MM, displacements, points_inside, stored_otherwise
 
 from graphreg.core.grid import Grid
-from graphreg.core.records import Displacements, Keypoints
+from graphreg.core.records import Keypoints
 from graphreg.interpolation.thin_plate import ThinPlate, _near
 from graphreg.runtime import chunks
 
 EXACT = ThinPlate(smoothness_mm=0.0, lattice_mm=0.0)
-
-
-def displacements(points_mm, vectors_mm, confidence=None):
-    sure = points_mm.new_ones(len(points_mm)) if confidence is None else confidence
-    return Displacements(Keypoints(points_mm), vectors_mm, sure)
-
-
-@pytest.fixture
-def knots_mm(generator):
-    return points_inside(LARGER, 60, generator)
 
 
 @pytest.fixture

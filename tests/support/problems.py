@@ -12,7 +12,7 @@ from graphreg.core.cubes import label_grid
 from graphreg.core.figures import Quality
 from graphreg.core.filters import gaussian
 from graphreg.core.grid import Grid
-from graphreg.core.records import CostVolume, DenseField, Keypoints, Volume
+from graphreg.core.records import CostVolume, DenseField, Displacements, Keypoints, Volume
 from graphreg.matching.graph import NearestNeighbours
 
 T = TypeVar("T")
@@ -80,6 +80,12 @@ def points_inside(grid: Grid, count: int, generator: torch.Generator) -> Tensor:
     """Points (count, 3) in mm, float64, between the first and the last voxel centres."""
     where = torch.rand(count, 3, generator=generator, dtype=torch.float64)
     return grid.to_mm(where * (torch.tensor(grid.shape) - 1))
+
+
+def displacements(points_mm: Tensor, vectors_mm: Tensor, confidence: Tensor | None = None) -> Displacements:
+    """The motion of keypoints, all of them sure where nothing else is said."""
+    sure = points_mm.new_ones(len(points_mm)) if confidence is None else confidence
+    return Displacements(Keypoints(points_mm), vectors_mm, sure)
 
 
 def noise(grid: Grid, generator: torch.Generator) -> Volume:
