@@ -6,8 +6,10 @@ the displacements v_i of the keypoints p_i, of confidence c_i, by penalised weig
     sum_i c_i |v_i - (B phi)(p_i)|^2 / sum_i c_i  +  s E(phi),
 
 where E is the bending energy, the mean over the lattice of the squared second derivatives. An affine motion does not
-bend and is reproduced. Ripples of a wavelength below 2 pi s^(1/4) are mostly smoothed away; a thin plate of smoothness
-t mm does the same as s = t V / (8 pi sum_i c_i) in a volume V. ``b_spline_fit`` solves the equations.
+bend and is reproduced on the lattice, which ends MARGIN steps beyond the keypoints; farther out the value at its border
+goes on, so that only a constant motion is reproduced everywhere. Ripples of a wavelength below 2 pi s^(1/4) are mostly
+smoothed away; a thin plate of smoothness t mm does the same as s = t V / (8 pi sum_i c_i) in a volume V.
+``b_spline_fit`` solves the equations.
 """
 
 from dataclasses import dataclass
@@ -23,7 +25,7 @@ from graphreg.core.settings import Settings, require
 from graphreg.interpolation.b_spline_fit import fit
 from graphreg.runtime.chunks import single_thread
 
-MARGIN = 2  # steps of the control lattice around the keypoints; beyond them the border value goes on
+MARGIN = 2  # steps of the control lattice around the keypoints
 MOST_CONTROLS = 2_000_000
 DESIGN = 2 * 64 * 12  # bytes per keypoint: weights of 64 control points and which they are, by rows and by columns
 
@@ -47,7 +49,8 @@ class BSpline(Settings):
         """Displacement at every voxel of a grid; fitted on the CPU in float64, whatever the device.
 
         Raises:
-            InputError: fewer than four keypoints, all in one plane, or too many control points.
+            InputError: fewer than four keypoints, all in one plane, too many control points, or a smoothness so small
+                that the keypoints do not tell them all.
         """
         points_mm, vectors_mm, confidence = (
             values.detach().cpu().double()

@@ -21,11 +21,13 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from graphreg.core.errors import InputError
 from graphreg.core.lattice import cubic_basis
 
 LOWEST = 1000
 TOLERANCE = 1e-4  # of the error in the norm of the equations; 0.01 mm for motions of some cm
-ITERATIONS = 1000  # at most; some 30 do for the default smoothness, ever more for less
+USUAL = 1000.0  # mm^4; below it the equations hardly see what lies between the points, and the tolerance shrinks along
+ITERATIONS = 3000  # at most; some 30 do for the usual smoothness, ever more for less
 
 Shape = tuple[int, int, int]
 
@@ -38,7 +40,10 @@ class _Axis:
 
 
 def fit(where: Tensor, values: Tensor, weights: Tensor, shape: Shape, step_mm: float, smoothness: float) -> Tensor:
-    """Control points (C, *shape) for values (M, C) at fractional indices (M, 3), (z, y, x), from 1 to size - 2."""
+    """Control points (C, *shape) for values (M, C) at fractional indices (M, 3), (z, y, x), from 1 to size - 2.
+
+    Raises InputError where the smoothness is so small that they are not found.
+    """
     axes = [_axis(size - 3, step_mm) for size in shape]
     volume = math.prod((size - 3) * step_mm for size in shape)
     weights = weights / weights.sum()
@@ -54,7 +59,11 @@ def fit(where: Tensor, values: Tensor, weights: Tensor, shape: Shape, step_mm: f
 
     right = along(_times(transposed, weights * values.T).unflatten(1, shape), *back)
     precondition = _preconditioner(where, weights, axes, smoothness / volume, 1 / volume)
-    return along(_conjugate_gradients(operate, precondition, right), *modes)
+    tolerance = TOLERANCE * min(smoothness / USUAL, 1.0)
+    found = precondition and _conjugate_gradients(operate, precondition, right, tolerance)
+    if found is None:
+        raise InputError(f"b_spline.smoothness must be so large that all control points are told, got {smoothness:g}")
+    return along(found, *modes)
 
 
 def along(data: Tensor, z: Tensor, y: Tensor, x: Tensor) -> Tensor:
@@ -121,14 +130,17 @@ def _bending(a: Tensor, axes: list[_Axis]) -> Tensor:
 
 def _preconditioner(
     where: Tensor, weights: Tensor, axes: list[_Axis], stiffness: float, density: float
-) -> Callable[[Tensor], Tensor]:
+) -> Callable[[Tensor], Tensor] | None:
+    """Nearly the inverse of the equations; None where those of the lowest modes have none."""
     z, y, x = ((axis.bend, axis.slope.diagonal()) for axis in axes)
     mixed = z[1][:, None, None] * y[1][:, None] + (z[1][:, None, None] + y[1][:, None]) * x[1]
     diagonal = density + stiffness * (z[0][:, None, None] + y[0][:, None] + x[0] + 2 * mixed)
     share = min((LOWEST / diagonal.numel()) ** (1 / 3), 1.0)
     counts = [max(round(size * share), 2) for size in diagonal.shape]
     lowest = tuple(slice(0, n) for n in counts)
-    factor = torch.linalg.cholesky(_lowest_block(where, weights, axes, counts, stiffness))
+    factor, failed = torch.linalg.cholesky_ex(_lowest_block(where, weights, axes, counts, stiffness))
+    if bool(failed):
+        return None
 
     def apply(residual: Tensor) -> Tensor:
         out = residual / diagonal
@@ -152,17 +164,17 @@ def _lowest_block(where: Tensor, weights: Tensor, axes: list[_Axis], counts: lis
 
 
 def _conjugate_gradients(
-    operate: Callable[[Tensor], Tensor], precondition: Callable[[Tensor], Tensor], right: Tensor
-) -> Tensor:
-    """The solution (C, D, H, W) of each component (Hestenes & Stiefel 1952)."""
+    operate: Callable[[Tensor], Tensor], precondition: Callable[[Tensor], Tensor], right: Tensor, tolerance: float
+) -> Tensor | None:
+    """The solution (C, D, H, W) of each component (Hestenes & Stiefel 1952); None where it is not met in time."""
     found, residual = torch.zeros_like(right), right.clone()
     towards = precondition(residual)
     direction = towards.clone()
     least = torch.finfo(right.dtype).tiny
     size = start = _dot(residual, towards)
     for _ in range(ITERATIONS):
-        if bool((size <= TOLERANCE**2 * start).all()):
-            break
+        if bool((size <= tolerance**2 * start).all()):
+            return found
         moved = operate(direction)
         step = size / _dot(direction, moved).clamp_min(least)
         found += step * direction
@@ -170,7 +182,7 @@ def _conjugate_gradients(
         towards = precondition(residual)
         before, size = size, _dot(residual, towards)
         direction = towards + size / before.clamp_min(least) * direction
-    return found
+    return None
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:

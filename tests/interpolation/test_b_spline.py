@@ -4,24 +4,13 @@ import numpy as np
 import pytest
 import torch
 from scipy import interpolate
-from support.problems import LARGER, MATRIX, OBLIQUE, OFFSET_MM, points_inside, stored_otherwise
+from support.problems import LARGER, MATRIX, OBLIQUE, OFFSET_MM, displacements, points_inside, stored_otherwise
 
 from graphreg.core.errors import InputError
 from graphreg.core.grid import Grid
-from graphreg.core.records import Displacements, Keypoints
 from graphreg.interpolation import b_spline_fit
 from graphreg.interpolation.b_spline import BSpline
 from graphreg.interpolation.b_spline_fit import fit, gram
-
-
-def displacements(points_mm, vectors_mm, confidence=None):
-    sure = points_mm.new_ones(len(points_mm)) if confidence is None else confidence
-    return Displacements(Keypoints(points_mm), vectors_mm, sure)
-
-
-@pytest.fixture
-def knots_mm(generator):
-    return points_inside(LARGER, 60, generator)
 
 
 @pytest.fixture
@@ -95,7 +84,24 @@ def test_steps_to_the_tolerance_are_as_good_as_the_exact_answer(generator, monke
     assert (found - exact).abs().mean() < 0.002
 
 
-@pytest.mark.parametrize("smoothness", [1e-2, 1e3, 1e6])
+def test_the_answer_is_as_exact_for_little_smoothness_as_for_much(generator, monkeypatch):
+    grid = Grid((30, 30, 30), (2.0, 2.0, 2.0))
+    points_mm = points_inside(grid, 60, generator)
+    motion = displacements(points_mm, 8 * torch.sin(points_mm.roll(1, 1) / 20))
+    found = BSpline(smoothness=5.0)(motion, grid).displacement_mm
+    monkeypatch.setattr(b_spline_fit, "TOLERANCE", 1e-8)
+    exact = BSpline(smoothness=5.0)(motion, grid).displacement_mm
+    assert (found - exact).abs().max() < 0.01
+
+
+@pytest.mark.parametrize(("smoothness", "iterations"), [(1e-12, 3000), (1e-2, 100)])
+def test_a_smoothness_that_leaves_control_points_open_is_refused(rough, smoothness, iterations, monkeypatch):
+    monkeypatch.setattr(b_spline_fit, "ITERATIONS", iterations)  # equations that are singular, or not solved in time
+    with pytest.raises(InputError, match=f"smoothness must be so large .* got {smoothness:g}"):
+        BSpline(smoothness=smoothness)(rough, LARGER)
+
+
+@pytest.mark.parametrize("smoothness", [1.0, 1e3, 1e6])
 def test_an_affine_motion_is_reproduced_whatever_the_smoothness(knots_mm, smoothness):
     vectors_mm = knots_mm @ MATRIX.T + OFFSET_MM - knots_mm
     field = BSpline(control_mm=9.0, smoothness=smoothness)(displacements(knots_mm, vectors_mm), OBLIQUE)
