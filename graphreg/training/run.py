@@ -45,6 +45,11 @@ class Training:
     def target(self) -> Path:
         return self.out / f"{self.name}.safetensors"
 
+    @property
+    def smoothness_mm(self) -> dict[str, float]:
+        """Of the splines through which the network is judged. Raises InputError where its levels have other ones."""
+        return {level.name: _smoothness_mm(level) for level in self.settings.levels if level.name in self.levels}
+
     def run(self, progress: Progress | None = None) -> float:
         """Makes what is missing of the samples, fits the network and writes its weights; the loss in mm.
 
@@ -62,8 +67,7 @@ class Training:
         from graphreg.training.fitting import Fit  # takes seconds: torch-geometric
 
         begin = read_weights(locate(self.start)) if self.start else None
-        smoothness = {level.name: _smoothness(level) for level in self.settings.levels}
-        fit = Fit(self.fit, smoothness, self.device, begin)
+        fit = Fit(self.fit, self.smoothness_mm, self.device, begin)
         self._mark(self.out / "samples")
         files = make_samples(self.sources, self.settings, self.out / "samples", self.workers, progress)
         wanted = [file for file in files if file.stem.rpartition("-")[2] in self.levels]
@@ -102,8 +106,7 @@ class Training:
         }
 
 
-def _smoothness(level: LevelConfig) -> float:
-    """Of the spline through which the network is judged. Raises InputError where the level has another one."""
+def _smoothness_mm(level: LevelConfig) -> float:
     if not isinstance(level.interpolator, ThinPlate):
         raise InputError(f"levels.{level.name}: a thin-plate interpolator needed to train with, got another one")
     return level.interpolator.smoothness_mm

@@ -7,13 +7,16 @@ from itertools import permutations, product
 import numpy as np
 import pytest
 import torch
+from support.levels import COARSE, FINE, QUICK
 from support.problems import MATRIX, OFFSET_MM, affine_field, bowl, costs_of, present, smooth_noise
 from torch import Tensor
 
 from graphreg.core.cubes import costs_at, label_grid
+from graphreg.core.errors import InputError
 from graphreg.core.fields import compose
 from graphreg.core.grid import Grid, mask_points_mm, sample
 from graphreg.core.records import CostVolume, DenseField, Displacements, Keypoints, Landmarks, Volume
+from graphreg.interpolation import BSpline
 from graphreg.interpolation.thin_plate import ThinPlate
 from graphreg.phantom import known_pairs
 from graphreg.phantom.breaths import JACOBIAN, draw_breath, exact_inverse
@@ -24,8 +27,10 @@ from graphreg.training.excerpts import Excerpt, excerpt, shifted, stirred, turne
 from graphreg.training.fitting import Fit, split
 from graphreg.training.losses import distance, objective, spline_at
 from graphreg.training.observing import left_over
+from graphreg.training.run import Training
 from graphreg.training.samples import Sample
 from graphreg.training.settings import FitConfig
+from graphreg.training.sources import Sources
 
 STEP_MM = 3.0
 CPU = torch.device("cpu")
@@ -313,6 +318,15 @@ def test_a_breathing_chest_shows_the_same_tissue_and_keeps_its_mass(seed, chest,
 
 
 # fitting
+
+
+def test_only_levels_that_are_trained_need_a_thin_plate(tmp_path):
+    settings = replace(QUICK, levels=(replace(COARSE, interpolator=BSpline()), FINE))
+    training = Training(out=tmp_path, levels=("fine",), sources=Sources(), settings=settings, fit=FitConfig())
+    assert training.smoothness_mm == {"fine": 1.0}
+    with pytest.raises(InputError, match="levels.coarse: a thin-plate interpolator needed"):
+        _ = replace(training, levels=("coarse", "fine")).smoothness_mm
+
 
 SMALL = {"couplings": [0.03, 0.1], "features": 6}
 CONFIG = FitConfig(settings=SMALL, steps=40, rate=2e-2, warm_up=5, keypoints=50, check_every=20)
