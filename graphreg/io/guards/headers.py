@@ -10,6 +10,8 @@ from pathlib import Path
 from graphreg.core.errors import PathInput, unsuitable
 from graphreg.core.grid import Grid
 
+MOST = 1 << 16  # bytes of a header of text
+DIMENSIONS = range(2, 6)  # of an image with or without channels or time
 SPACING_MM = (0.01, 100.0)  # of mice and of men
 EXTENT_MM = 2500.0
 VOLUME_MM3 = 2e9

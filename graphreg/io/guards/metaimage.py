@@ -10,6 +10,8 @@ from pathlib import Path
 from graphreg.core.errors import PathInput, unsuitable
 from graphreg.io.guards.counting import Claim
 from graphreg.io.guards.headers import (
+    DIMENSIONS,
+    MOST,
     beside,
     finite_numbers,
     positive_numbers,
@@ -18,10 +20,8 @@ from graphreg.io.guards.headers import (
 )
 
 SUFFIXES = (".mha", ".mhd")
-MOST = 1 << 16  # bytes of a header
 LONGEST = 255, 4000  # characters of a name and of a value: the reader has buffers of 256 and 4096
 NEEDED = ("NDims", "DimSize", "ElementType", "ElementDataFile")
-DIMENSIONS = range(2, 6)
 BYTES = {
     "MET_CHAR": 1,
     "MET_UCHAR": 1,

@@ -10,6 +10,8 @@ from pathlib import Path
 from graphreg.core.errors import PathInput, unsuitable
 from graphreg.io.guards.counting import Claim
 from graphreg.io.guards.headers import (
+    DIMENSIONS,
+    MOST,
     beside,
     finite_numbers,
     positive_numbers,
@@ -18,9 +20,7 @@ from graphreg.io.guards.headers import (
 )
 
 SUFFIXES = (".nrrd", ".nhdr")
-MOST = 1 << 16  # bytes of a header
 NEEDED = ("type", "dimension", "sizes", "encoding")
-DIMENSIONS = range(2, 6)
 BYTES = {
     **dict.fromkeys(("signed char", "int8", "int8_t", "uchar", "unsigned char", "uint8", "uint8_t"), 1),
     **dict.fromkeys(("short", "short int", "signed short", "signed short int", "int16", "int16_t"), 2),
