@@ -122,13 +122,13 @@ def test_points_that_tell_no_such_motion_are_refused_when_they_are_given(fixed_m
 
 
 @pytest.mark.parametrize(
-    ("moving_mm", "kind"),
+    ("moving_mm", "motion"),
     [(LINE, "rigid"), (LINE[:1] * 6, "similarity"), (LINE[:1] * 6, "affine"), (PLANE, "affine")],
 )
-def test_points_of_the_moving_image_must_tell_the_motion_too(moving_mm, kind):
+def test_points_of_the_moving_image_must_tell_the_motion_too(moving_mm, motion):
     bent = tuple((x, y, x**3) for x, y, _ in PLANE)
     with pytest.raises(InputError, match="got 6 moving ones that are"):
-        LandmarkAlignment(fixed_mm=bent, moving_mm=moving_mm, kind=kind)
+        LandmarkAlignment(fixed_mm=bent, moving_mm=moving_mm, motion=motion)
 
 
 def test_points_that_are_no_pairs_are_refused():
