@@ -148,7 +148,7 @@ def test_a_warped_image_that_is_gone_is_told_without_its_folder(study):
         ("first/registration.json", lambda t: t[:9], "JSON needed"),
         ("first/keypoints.csv", lambda t: t.replace("\n", "\n1,2,3,4,5\n", 1), "in line 2"),
         ("study.json", lambda t: t.replace('"first"', '"../first"'), "folders of the study"),
-        ("study.json", lambda t: t.replace('"first"', "1"), "cases with names"),
+        ("study.json", lambda t: t.replace('"name"', '"called"'), "cases that have names"),
     ],
 )
 def test_what_is_wrong_is_named_and_nothing_is_written(study, capsys, file, edit, said):

@@ -17,7 +17,7 @@ from graphreg.runs.results import write_result
 COARSE = PhantomConfig(
     fixed_spacing_mm=(6.0, 8.0), moving_spacing_mm=(6.5, 7.0), vessel_spacing_mm=25.0, texture_mm=12.0, landmarks=40
 )
-HOSTILE = "<script>alert(1)</script>"
+HOSTILE = "<img src=x onerror=alert(1)>"  # as a name of a folder can be
 NAMES = ("second", HOSTILE, "first")
 FAILURE = "/data/patient smith/lost.nii.gz: an image needed, nothing found"
 
